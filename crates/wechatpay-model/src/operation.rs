@@ -1,0 +1,551 @@
+//! What an operation is, as data: the one description that client, sandbox, command and tests all read.
+//!
+//! A [`Spec`] is built only by the generated code of this crate; everybody else reads it through its methods.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A request of the WeChat Pay v3 API that can say where it goes.
+///
+/// The request type is flat: path, query, header and body fields stand side by side, and [`Spec`] says which is which.
+pub trait Operation: Serialize {
+    /// What a successful answer holds; [`NoContent`] where the API answers 204.
+    type Response: DeserializeOwned;
+    /// The description of the operation.
+    const SPEC: &'static Spec;
+}
+
+/// The answer of an operation that answers 204: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct NoContent;
+
+/// HTTP method of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+}
+
+impl Method {
+    /// The method as it stands in the request line and in the message to sign.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// What the body of a request is. Stated by the schema, never guessed from the method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Body {
+    /// A JSON object of all fields that stand neither in the path nor in the query nor in a header.
+    Json,
+    /// No body at all.
+    None,
+    /// `multipart/form-data`: a `meta` part, which is what gets signed, and a `file` part.
+    Multipart,
+}
+
+/// What a successful answer carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Answer {
+    /// A JSON value.
+    Json,
+    /// Nothing: 204 with an empty body.
+    Empty,
+}
+
+/// Who may call an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Audience {
+    /// A merchant that calls for itself (直连商户).
+    Merchant,
+    /// A service provider that calls for its sub-merchants (服务商).
+    Partner,
+    /// A channel partner (渠道商).
+    Channel,
+}
+
+impl Audience {
+    /// The name used in the schema files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Merchant => "merchant",
+            Self::Partner => "partner",
+            Self::Channel => "channel",
+        }
+    }
+}
+
+/// Whether a request may be repeated after its outcome stayed unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Idempotency {
+    /// Repeat at will: a read, or a write that is documented as re-entrant.
+    Safe,
+    /// The named field makes a repeat with the same parameters one effect.
+    Key(&'static str),
+    /// A repeat may act twice.
+    None,
+}
+
+impl Idempotency {
+    /// The name used in the schema files: `safe`, `key` or `none`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Key(_) => "key",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The form of a request value: one node for each place in it, with the limits that the documents state.
+///
+/// Definitions that several operations use are one static that all of them point to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shape {
+    /// An object with exactly these fields, in the order of the document.
+    Object(&'static [Field]),
+    /// An array.
+    Array {
+        /// Form of each item.
+        items: &'static Shape,
+        /// Fewest items.
+        min: usize,
+        /// Most items, if documented.
+        max: Option<usize>,
+    },
+    /// A string.
+    Text(Text),
+    /// An integer of at most 64 bits; `1.0` is not one.
+    Integer {
+        /// Smallest value, if documented.
+        min: Option<i64>,
+        /// Largest value, if documented.
+        max: Option<i64>,
+        /// The only values allowed; empty means any.
+        one_of: &'static [i64],
+    },
+    /// `true` or `false`.
+    Boolean,
+}
+
+/// One field of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) required: bool,
+    pub(crate) alias: Option<&'static str>,
+    pub(crate) shape: &'static Shape,
+}
+
+impl Field {
+    /// Name on the wire.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether the object is refused without it.
+    pub const fn required(&self) -> bool {
+        self.required
+    }
+
+    /// A misspelling found in a published document, read as this field and never written.
+    pub const fn alias(&self) -> Option<&'static str> {
+        self.alias
+    }
+
+    /// Form of its value.
+    pub const fn shape(&self) -> &'static Shape {
+        self.shape
+    }
+}
+
+/// Limits of a string. Lengths count Unicode code points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    pub(crate) min: usize,
+    pub(crate) max: Option<usize>,
+    pub(crate) charset: Option<&'static [(char, char)]>,
+    pub(crate) one_of: &'static [&'static str],
+    pub(crate) case_blind: bool,
+    pub(crate) format: Option<Format>,
+}
+
+impl Text {
+    pub(crate) const ANY: Self =
+        Self { min: 0, max: None, charset: None, one_of: &[], case_blind: false, format: None };
+
+    /// Fewest code points.
+    pub const fn min(&self) -> usize {
+        self.min
+    }
+
+    /// Most code points, if documented.
+    pub const fn max(&self) -> Option<usize> {
+        self.max
+    }
+
+    /// The allowed characters as inclusive ranges; `None` means any of the basic plane.
+    pub const fn charset(&self) -> Option<&'static [(char, char)]> {
+        self.charset
+    }
+
+    /// The only values allowed; empty means any.
+    pub const fn one_of(&self) -> &'static [&'static str] {
+        self.one_of
+    }
+
+    /// Whether [`one_of`](Self::one_of) is compared without regard to ASCII case.
+    pub const fn case_blind(&self) -> bool {
+        self.case_blind
+    }
+
+    /// What the text must parse as.
+    pub const fn format(&self) -> Option<Format> {
+        self.format
+    }
+}
+
+/// What a string must parse as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// An RFC 3339 date and time with an offset.
+    DateTime,
+}
+
+/// A limit that spans several fields, or that needs to know the caller or the time.
+///
+/// Places are JSON pointers into the request. A rule with a place that is absent holds: whether a field must be there
+/// is said by [`Shape`], [`ExactlyOne`](Self::ExactlyOne) and [`RequiredIf`](Self::RequiredIf).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The product of the factors equals the value at `equals`.
+    Product {
+        /// Places of the factors.
+        factors: &'static [&'static str],
+        /// Place of the product.
+        equals: &'static str,
+    },
+    /// The first value is less than the second; timestamps compare by instant.
+    Less {
+        /// Place of the lesser.
+        a: &'static str,
+        /// Place of the greater.
+        b: &'static str,
+    },
+    /// The first value is not greater than the second; timestamps compare by instant.
+    AtMost {
+        /// Place of the lesser or equal.
+        a: &'static str,
+        /// Place of the greater or equal.
+        b: &'static str,
+    },
+    /// From the first instant to the second it is at most so many seconds.
+    SpanMax {
+        /// Place of the beginning.
+        from: &'static str,
+        /// Place of the end.
+        to: &'static str,
+        /// Most seconds between them.
+        seconds: i64,
+    },
+    /// Exactly one of these places is present.
+    ExactlyOne(&'static [&'static str]),
+    /// At least one of these places is present.
+    AtLeastOne(&'static [&'static str]),
+    /// Where the value at `at` is the text `is`, `then` must be present.
+    RequiredIf {
+        /// Place of the deciding value.
+        at: &'static str,
+        /// The deciding text.
+        is: &'static str,
+        /// Place that must then be present.
+        then: &'static str,
+    },
+    /// "9 Chinese or 20 Latin characters": at most `wide` wide characters, and at most `narrow` columns in all, where
+    /// a wide character takes two.
+    WidthMax {
+        /// Place of the text.
+        at: &'static str,
+        /// Most columns.
+        narrow: usize,
+        /// Most wide characters.
+        wide: usize,
+    },
+    /// The instant lies between `min` and `max` seconds from now.
+    FromNow {
+        /// Place of the timestamp.
+        at: &'static str,
+        /// Fewest seconds from now.
+        min: i64,
+        /// Most seconds from now.
+        max: i64,
+    },
+    /// The value is the merchant id of the caller.
+    Caller {
+        /// Place of the merchant id.
+        at: &'static str,
+    },
+}
+
+/// One documented refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorRow {
+    pub(crate) status: u16,
+    pub(crate) code: &'static str,
+    pub(crate) message: &'static str,
+    pub(crate) meaning: &'static str,
+    pub(crate) remedy: &'static str,
+}
+
+impl ErrorRow {
+    /// HTTP status.
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Error code on the wire.
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The message as the document prints it, mostly Chinese; it tells rows of the same status and code apart.
+    pub const fn message(&self) -> &'static str {
+        self.message
+    }
+
+    /// What it means, in English.
+    pub const fn meaning(&self) -> &'static str {
+        self.meaning
+    }
+
+    /// What to do about it, in English.
+    pub const fn remedy(&self) -> &'static str {
+        self.remedy
+    }
+}
+
+/// The description of an operation.
+#[derive(Debug)]
+pub struct Spec {
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) title_zh: &'static str,
+    pub(crate) audience: &'static [Audience],
+    pub(crate) source: &'static [&'static str],
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    pub(crate) query: &'static [&'static str],
+    pub(crate) header: &'static [&'static str],
+    pub(crate) body: Body,
+    pub(crate) request: &'static Shape,
+    pub(crate) answer: Answer,
+    pub(crate) rules: &'static [Rule],
+    pub(crate) idempotency: Idempotency,
+    pub(crate) errors: &'static [ErrorRow],
+    #[cfg(feature = "schemas")]
+    pub(crate) schema: &'static str,
+}
+
+impl Spec {
+    /// Identifier, `family.verb_noun`.
+    pub const fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// The part of the id before the dot.
+    pub fn family(&self) -> &'static str {
+        self.id.split_once('.').map_or(self.id, |(family, _)| family)
+    }
+
+    /// English title.
+    pub const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// Title of the official page.
+    pub const fn title_zh(&self) -> &'static str {
+        self.title_zh
+    }
+
+    /// Who may call it.
+    pub const fn audience(&self) -> &'static [Audience] {
+        self.audience
+    }
+
+    /// Pages that it was transcribed from.
+    pub const fn source(&self) -> &'static [&'static str] {
+        self.source
+    }
+
+    /// HTTP method.
+    pub const fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Path template: `{name}` stands for the field of that name.
+    pub const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// Fields that travel in the query. One of object or array type travels as its JSON text.
+    pub const fn query(&self) -> &'static [&'static str] {
+        self.query
+    }
+
+    /// Fields that travel as a header of the same name.
+    pub const fn header(&self) -> &'static [&'static str] {
+        self.header
+    }
+
+    /// What the body is.
+    pub const fn body(&self) -> Body {
+        self.body
+    }
+
+    /// Form of the whole flat request; always [`Shape::Object`].
+    pub const fn request(&self) -> &'static Shape {
+        self.request
+    }
+
+    /// What a successful answer carries.
+    pub const fn answer(&self) -> Answer {
+        self.answer
+    }
+
+    /// Limits that span several fields.
+    pub const fn rules(&self) -> &'static [Rule] {
+        self.rules
+    }
+
+    /// Whether a request may be repeated.
+    pub const fn idempotency(&self) -> Idempotency {
+        self.idempotency
+    }
+
+    /// Documented refusals of this operation; [`COMMON_ERRORS`](crate::COMMON_ERRORS) apply beside them.
+    pub const fn errors(&self) -> &'static [ErrorRow] {
+        self.errors
+    }
+
+    /// The whole schema file as minified JSON, its references resolved inside the document.
+    #[cfg(feature = "schemas")]
+    pub const fn schema(&self) -> &'static str {
+        self.schema
+    }
+
+    /// The limits of the request as a table: a row for each, in the order of the document.
+    pub fn limits(&self) -> Vec<Limit> {
+        let mut rows = Vec::new();
+        collect(self.request, &mut String::new(), &mut rows);
+        rows
+    }
+}
+
+/// One row of [`Spec::limits`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limit {
+    /// JSON pointer into the request; `*` stands for every item of an array.
+    pub pointer: String,
+    /// What must hold there.
+    pub bound: Bound,
+}
+
+/// What must hold at the place of a [`Limit`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// It must be present.
+    Required,
+    /// It must be of this JSON type.
+    Type(&'static str),
+    /// It must be one of these texts.
+    OneOf(&'static [&'static str]),
+    /// It must be one of these numbers.
+    OneOfNumbers(&'static [i64]),
+    /// So many code points.
+    Length(usize, Option<usize>),
+    /// Only these characters, as inclusive ranges.
+    Charset(&'static [(char, char)]),
+    /// It must parse as this.
+    Format(Format),
+    /// A number in this range, both ends included.
+    Range(Option<i64>, Option<i64>),
+    /// So many items.
+    Count(usize, Option<usize>),
+}
+
+fn collect(shape: &Shape, pointer: &mut String, rows: &mut Vec<Limit>) {
+    let mut row = |bound| rows.push(Limit { pointer: pointer.clone(), bound });
+    match shape {
+        Shape::Object(fields) => {
+            row(Bound::Type("object"));
+            for field in *fields {
+                let len = pointer.len();
+                pointer.push('/');
+                pointer.push_str(field.name);
+                if field.required {
+                    rows.push(Limit { pointer: pointer.clone(), bound: Bound::Required });
+                }
+                collect(field.shape, pointer, rows);
+                pointer.truncate(len);
+            }
+        }
+        Shape::Array { items, min, max } => {
+            row(Bound::Type("array"));
+            if *min > 0 || max.is_some() {
+                row(Bound::Count(*min, *max));
+            }
+            let len = pointer.len();
+            pointer.push_str("/*");
+            collect(items, pointer, rows);
+            pointer.truncate(len);
+        }
+        Shape::Text(text) => {
+            row(Bound::Type("string"));
+            if !text.one_of.is_empty() {
+                row(Bound::OneOf(text.one_of));
+            }
+            if text.min > 0 || text.max.is_some() {
+                row(Bound::Length(text.min, text.max));
+            }
+            if let Some(charset) = text.charset {
+                row(Bound::Charset(charset));
+            }
+            if let Some(format) = text.format {
+                row(Bound::Format(format));
+            }
+        }
+        Shape::Integer { min, max, one_of } => {
+            row(Bound::Type("integer"));
+            if !one_of.is_empty() {
+                row(Bound::OneOfNumbers(one_of));
+            }
+            if min.is_some() || max.is_some() {
+                row(Bound::Range(*min, *max));
+            }
+        }
+        Shape::Boolean => row(Bound::Type("boolean")),
+    }
+}
