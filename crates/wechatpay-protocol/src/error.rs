@@ -1,0 +1,380 @@
+//! What can go wrong with a call, and what that means for money.
+
+use crate::check::Violation;
+use crate::transport::{Sent, TransportError};
+use bytes::Bytes;
+use serde_json::Value;
+use std::fmt;
+use wechatpay_model::ErrorCode;
+use wechatpay_model::operation::ErrorRow;
+
+/// An error of any kind, for sources that this crate does not know.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a call gave no value. Every variant answers [`executed`](Self::executed) and [`retry`](Self::retry).
+///
+/// `Debug` and `Display` never show a key, an `Authorization` header, a body or a value of the request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request breaks documented limits. Nothing was signed or sent.
+    Invalid(Invalid),
+    /// The signer failed. Nothing was sent.
+    Signing(BoxError),
+    /// No answer came back.
+    Transport(TransportError),
+    /// 202, verified: accepted, not finished. Repeat the call with the same parameters to learn the outcome.
+    Pending(Pending),
+    /// WeChat Pay refused.
+    Api(Box<ApiError>),
+    /// An answer came that cannot be believed.
+    Unverified(Box<Unverified>),
+    /// A verified answer came that cannot be read.
+    Decode(Box<DecodeError>),
+}
+
+/// Whether the request was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Executed {
+    /// Certainly not.
+    No,
+    /// Nobody knows.
+    Maybe,
+    /// Yes, in part or in whole.
+    Yes,
+}
+
+/// What a repeat can be hoped to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Retry {
+    /// Nothing: the same request will fail again.
+    Never,
+    /// Succeed later. With the same parameters; where the request may have been executed, only if the operation is
+    /// idempotent.
+    Later,
+    /// Nothing good, before the object has been read: the answer means that it may exist or be used already.
+    ReadFirst,
+}
+
+impl Error {
+    /// Whether the request was executed.
+    pub fn executed(&self) -> Executed {
+        match self {
+            Self::Invalid(_) | Self::Signing(_) => Executed::No,
+            Self::Transport(error) => match error.sent() {
+                Sent::No => Executed::No,
+                Sent::Maybe => Executed::Maybe,
+            },
+            Self::Pending(_) | Self::Decode(_) => Executed::Yes,
+            Self::Api(error) if !error.authenticated => Executed::Maybe,
+            Self::Api(error) => match error.status {
+                429 => Executed::No,
+                500.. => Executed::Maybe,
+                _ if error.code == ErrorCode::SystemError => Executed::Maybe,
+                _ => Executed::No,
+            },
+            Self::Unverified(error) => match error.reason {
+                UnverifiedReason::Probe => Executed::Yes,
+                _ => Executed::Maybe,
+            },
+        }
+    }
+
+    /// What a repeat can be hoped to do.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Invalid(_) | Self::Signing(_) => Retry::Never,
+            Self::Transport(_) | Self::Pending(_) => Retry::Later,
+            Self::Api(error) => error.retry(),
+            Self::Unverified(error) => match error.reason {
+                UnverifiedReason::Probe | UnverifiedReason::UnknownSerial(_) => Retry::Later,
+                _ => Retry::ReadFirst,
+            },
+            Self::Decode(_) => Retry::ReadFirst,
+        }
+    }
+
+    /// The `Request-ID` of the answer, to be named to WeChat Pay's support.
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Pending(error) => error.request_id.as_deref(),
+            Self::Api(error) => error.request_id.as_deref(),
+            Self::Unverified(error) => error.request_id.as_deref(),
+            Self::Decode(error) => error.request_id.as_deref(),
+            Self::Invalid(_) | Self::Signing(_) | Self::Transport(_) => None,
+        }
+    }
+
+    /// The documented advice for this refusal of this operation.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Api(error) => error.remedy(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(error) => error.fmt(f),
+            Self::Signing(error) => write!(f, "signing failed, nothing was sent: {error}"),
+            Self::Transport(error) => error.fmt(f),
+            Self::Pending(error) => error.fmt(f),
+            Self::Api(error) => error.fmt(f),
+            Self::Unverified(error) => error.fmt(f),
+            Self::Decode(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Signing(error) => Some(&**error),
+            Self::Transport(error) => Some(error),
+            Self::Decode(error) => Some(&*error.source),
+            _ => None,
+        }
+    }
+}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+/// A request that breaks its limits; see [`Error::Invalid`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Id of the operation, or method and path of a raw call.
+    pub operation: String,
+    /// Everything that is wrong, in the order of the document.
+    pub violations: Vec<Violation>,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: nothing was sent, the request is invalid", self.operation)?;
+        self.violations.iter().try_for_each(|violation| write!(f, "\n  {violation}"))
+    }
+}
+
+/// A call that was accepted and is not finished; see [`Error::Pending`].
+#[derive(Clone)]
+pub struct Pending {
+    /// The `Request-ID` header.
+    pub request_id: Option<String>,
+    /// The verified body.
+    pub body: Bytes,
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("accepted (202) but not finished; repeat the call with the same parameters to learn the outcome")?;
+        write_request_id(f, self.request_id.as_deref())
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("request_id", &self.request_id).finish_non_exhaustive()
+    }
+}
+
+/// A refusal; see [`Error::Api`].
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: u16,
+    /// Error code; empty where the body names none, such as a gateway's HTML page.
+    pub code: ErrorCode,
+    /// WeChat Pay's message.
+    pub message: String,
+    /// The raw `detail` value. It may repeat values of the request, so it is in no `Debug`.
+    pub detail: Option<Value>,
+    /// The `Request-ID` header.
+    pub request_id: Option<String>,
+    /// The `Retry-After` header in seconds.
+    pub retry_after: Option<u64>,
+    /// Whether the refusal was signed and the signature verified. One that was not may come from anybody on the way.
+    pub authenticated: bool,
+    /// The raw body.
+    pub body: Bytes,
+    /// The documented rows that fit: by status and code, and where several do, by message.
+    pub documented: Vec<&'static ErrorRow>,
+}
+
+impl ApiError {
+    /// The documented advice, where the documents leave no doubt which one applies.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match *self.documented {
+            [row] => Some(row.remedy()),
+            _ => None,
+        }
+    }
+
+    /// What a repeat can be hoped to do: 429 by status, `SYSTEM_ERROR` by code at whatever status.
+    pub fn retry(&self) -> Retry {
+        match (self.status, &self.code) {
+            (429 | 502 | 503, _) | (_, ErrorCode::SystemError | ErrorCode::StatementCreating) => Retry::Later,
+            (500.., ErrorCode::Unrecognized(_)) => Retry::Later,
+            (_, ErrorCode::ResourceAlreadyExists) => Retry::ReadFirst,
+            _ => Retry::Never,
+        }
+    }
+
+    /// The field that `detail` blames: a JSON pointer for the body, a name for path and query.
+    pub fn field(&self) -> Option<&str> {
+        self.detail.as_ref()?.get("field")?.as_str()
+    }
+
+    /// What `detail` says is wrong with it.
+    pub fn issue(&self) -> Option<&str> {
+        let detail = self.detail.as_ref()?;
+        detail.get("issue").or_else(|| detail.pointer("/detail/issue"))?.as_str()
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {}", self.status)?;
+        if !self.code.as_str().is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        if let Some(field) = self.field() {
+            write!(f, " (at {field})")?;
+        }
+        if !self.authenticated {
+            f.write_str(" [the refusal itself is not signed]")?;
+        }
+        match &*self.documented {
+            [] => {}
+            [row] => write!(f, "; {} {}", row.meaning(), row.remedy())?,
+            rows => {
+                f.write_str("; one of:")?;
+                rows.iter().try_for_each(|row| write!(f, "\n  {} {}", row.meaning(), row.remedy()))?;
+            }
+        }
+        write_request_id(f, self.request_id.as_deref())
+    }
+}
+
+impl fmt::Debug for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiError")
+            .field("status", &self.status)
+            .field("code", &self.code)
+            .field("message", &self.message)
+            .field("field", &self.field())
+            .field("request_id", &self.request_id)
+            .field("authenticated", &self.authenticated)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer that cannot be believed; see [`Error::Unverified`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unverified {
+    /// Why.
+    pub reason: UnverifiedReason,
+    /// HTTP status that the answer claims.
+    pub status: u16,
+    /// The `Request-ID` that it claims.
+    pub request_id: Option<String>,
+}
+
+/// Why an answer cannot be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UnverifiedReason {
+    /// A success without any signature.
+    Unsigned,
+    /// This signature header is missing while others are there.
+    MissingHeader(&'static str),
+    /// This signature header came twice.
+    DuplicateHeader(&'static str),
+    /// This signature header cannot be read.
+    MalformedHeader(&'static str),
+    /// The signature is of a type that the trusted key does not make.
+    UnknownType(String),
+    /// Signed so many seconds before (negative) or after (positive) the client's clock; 300 are tolerated.
+    Stale(i64),
+    /// Signed with a key that is not trusted.
+    UnknownSerial(String),
+    /// The signature is not over these bytes: the answer was changed on the way or forged.
+    Mismatch,
+    /// `WECHATPAY/SIGNTEST/…`: WeChat Pay tests whether signatures are checked. The request did run; repeat it with
+    /// the same request number.
+    Probe,
+}
+
+impl fmt::Display for Unverified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer ({}) is not believed: ", self.status)?;
+        match &self.reason {
+            UnverifiedReason::Unsigned => f.write_str("it is a success without a signature, so treated as forged"),
+            UnverifiedReason::MissingHeader(name) => write!(f, "its header {name} is missing"),
+            UnverifiedReason::DuplicateHeader(name) => write!(f, "its header {name} came more than once"),
+            UnverifiedReason::MalformedHeader(name) => write!(f, "its header {name} cannot be read"),
+            UnverifiedReason::UnknownType(name) => write!(f, "its signature type {name} is not known here"),
+            UnverifiedReason::Stale(seconds) => write!(
+                f,
+                "it was signed {} seconds {} this machine's clock, 300 are tolerated; check the clock",
+                seconds.unsigned_abs(),
+                if *seconds < 0 { "before" } else { "after" }
+            ),
+            UnverifiedReason::UnknownSerial(serial) => write!(
+                f,
+                "it is signed with {serial}, which is not trusted; add that public key or certificate if it is WeChat Pay's"
+            ),
+            UnverifiedReason::Mismatch => f.write_str("its signature does not fit its bytes; it was changed or forged"),
+            UnverifiedReason::Probe => f.write_str(
+                "its signature is a probe (WECHATPAY/SIGNTEST); the request did run, repeat it with the same request number",
+            ),
+        }?;
+        write_request_id(f, self.request_id.as_deref())
+    }
+}
+
+/// A verified answer that cannot be read; see [`Error::Decode`].
+#[non_exhaustive]
+pub struct DecodeError {
+    /// Where in the answer, as `a.b[0].c`.
+    pub path: String,
+    /// The `Request-ID` header.
+    pub request_id: Option<String>,
+    /// The raw body, verified.
+    pub body: Bytes,
+    /// What the reader said.
+    pub source: BoxError,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the request ran and the answer is genuine, but cannot be read at {}: {}", self.path, self.source)?;
+        write_request_id(f, self.request_id.as_deref())
+    }
+}
+
+impl fmt::Debug for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeError")
+            .field("path", &self.path)
+            .field("request_id", &self.request_id)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}
+
+fn write_request_id(f: &mut fmt::Formatter<'_>, request_id: Option<&str>) -> fmt::Result {
+    request_id.map_or(Ok(()), |id| write!(f, " (Request-ID {id})"))
+}

@@ -1,0 +1,419 @@
+//! From an operation and its arguments to a signed request, and back.
+//!
+//! The way out is [`prepare`], [`message`] and [`Prepared::sign_with`]; the way back, [`Route`] and [`parse`], is what a
+//! server needs: the sandbox reads requests with it.
+
+use crate::check::{self, Context, Violation, ViolationKind};
+use crate::error::Invalid;
+use crate::stamp::Stamp;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use http::uri::{Authority, Scheme};
+use http::{Method, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+use wechatpay_model::operation::{Body, Shape, Spec};
+
+/// The characters that need no encoding in a path segment or a query (RFC 3986, "unreserved").
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The primary host of the API.
+const OFFICIAL_HOST: &str = "api.mch.weixin.qq.com";
+
+const AGENT: &str = concat!("wechatpay-rust/", env!("CARGO_PKG_VERSION"));
+
+/// Where requests go: scheme and host, and a port where it is not the usual one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    scheme: Scheme,
+    authority: Authority,
+}
+
+impl BaseUrl {
+    /// `https://api.mch.weixin.qq.com`
+    pub fn official() -> Self {
+        Self { scheme: Scheme::HTTPS, authority: Authority::from_static(OFFICIAL_HOST) }
+    }
+
+    /// Reads `https://host` or `http://host:port`.
+    ///
+    /// # Errors
+    /// A sentence for people. A path, a query or a user name has no place here: the path is what gets signed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let refuse = |what: &str| Err(format!("base URL {text:?} {what}; write it like https://api.mch.weixin.qq.com"));
+        let Ok(uri) = text.parse::<Uri>() else { return refuse("is no URL") };
+        let parts = uri.into_parts();
+        let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
+            return refuse("has no scheme or no host");
+        };
+        if scheme != Scheme::HTTP && scheme != Scheme::HTTPS {
+            return refuse("is neither http nor https");
+        }
+        if authority.as_str().contains('@') {
+            return refuse("names a user");
+        }
+        if parts.path_and_query.is_some_and(|path| path.as_str() != "/") {
+            return refuse("has a path or a query");
+        }
+        Ok(Self { scheme, authority })
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+/// A request whose bytes are fixed and that only lacks its signature.
+#[derive(Clone)]
+pub struct Prepared {
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The target may hold an openid or a coupon code, the body anything.
+        f.debug_struct("Prepared").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// Checks the arguments of an operation and lays them out: path, query, headers, body, each serialised once.
+///
+/// # Errors
+/// Every violation there is.
+pub fn prepare(spec: &Spec, mut arguments: Value, context: &Context<'_>) -> Result<Prepared, Invalid> {
+    check::resolve_aliases(spec, &mut arguments);
+    let mut violations = check::check(spec, &arguments, context);
+    let mut fields = match arguments {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    let target = target(spec, &mut fields, &mut violations);
+    let headers = headers(spec, &mut fields, &mut violations);
+    let body = match spec.body() {
+        Body::Json => serde_json::to_vec(&fields).map(Bytes::from).map_err(|error| error.to_string()),
+        Body::None => Ok(Bytes::new()),
+        _ => Err("is sent as multipart, which a plain call cannot do; use upload".to_owned()),
+    };
+    match body {
+        Ok(body) if violations.is_empty() => Ok(Prepared { method: method(spec), target, headers, body }),
+        Ok(_) => Err(Invalid { operation: spec.id().to_owned(), violations }),
+        Err(message) => {
+            violations.push(Violation { pointer: String::new(), kind: ViolationKind::Type, message });
+            Err(Invalid { operation: spec.id().to_owned(), violations })
+        }
+    }
+}
+
+fn method(spec: &Spec) -> Method {
+    // Every name of the enum is a method token.
+    Method::from_bytes(spec.method().as_str().as_bytes()).unwrap_or_default()
+}
+
+/// Takes the path and query fields out and makes the target of them.
+fn target(spec: &Spec, fields: &mut Map<String, Value>, violations: &mut Vec<Violation>) -> String {
+    let mut target = String::with_capacity(spec.path().len() + 64);
+    for segment in spec.path().split('/').skip(1) {
+        target.push('/');
+        let Some(name) = parameter(segment) else {
+            target.push_str(segment);
+            continue;
+        };
+        // The check has already reported a field that is absent or no string.
+        let Some(Value::String(text)) = fields.remove(name) else { continue };
+        if text.is_empty() || text == "." || text == ".." {
+            let message = "cannot be empty, `.` or `..`: it is a segment of the path".to_owned();
+            let pointer = format!("/{name}");
+            if !violations.iter().any(|violation| violation.pointer == pointer) {
+                violations.push(Violation { pointer, kind: ViolationKind::Charset, message });
+            }
+        }
+        target.extend(utf8_percent_encode(&text, RESERVED));
+    }
+    let mut separator = '?';
+    for name in spec.query() {
+        let Some(value) = fields.remove(*name) else { continue };
+        target.push(separator);
+        separator = '&';
+        target.extend(utf8_percent_encode(name, RESERVED));
+        target.push('=');
+        target.extend(utf8_percent_encode(&plain_text(&value), RESERVED));
+    }
+    target
+}
+
+fn headers(spec: &Spec, fields: &mut Map<String, Value>, violations: &mut Vec<Violation>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for name in spec.header() {
+        let Some(value) = fields.remove(*name) else { continue };
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&plain_text(&value))) {
+            (Ok(name), Ok(value)) => {
+                headers.insert(name, value);
+            }
+            _ => violations.push(Violation {
+                pointer: format!("/{name}"),
+                kind: ViolationKind::Charset,
+                message: "travels in a header, where only visible ASCII characters may stand".to_owned(),
+            }),
+        }
+    }
+    headers
+}
+
+/// The name in a `{name}` segment of a path template.
+fn parameter(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+/// A value as it stands in a query or a header: a string as it is, anything else as its JSON text.
+fn plain_text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
+    }
+}
+
+/// Lays out a request for any path, known or not.
+///
+/// `path` is sent as it stands, so it must be percent-encoded where needed; `query` pairs are encoded here.
+///
+/// # Errors
+/// What is wrong with the path, or with a text in the body that the wire cannot carry.
+pub fn prepare_raw(
+    method: Method,
+    path: &str,
+    query: &[(&str, &str)],
+    body: Option<&Value>,
+) -> Result<Prepared, Invalid> {
+    let mut violations = Vec::new();
+    if let Some(message) = unusable_path(path) {
+        violations.push(Violation { pointer: String::new(), kind: ViolationKind::Format, message });
+    }
+    if let Some(body) = body {
+        check::check_plain(body, &mut violations);
+    }
+    if !violations.is_empty() {
+        // The query may hold an openid; the operation is named by the path alone.
+        let path = path.split('?').next().unwrap_or_default();
+        return Err(Invalid { operation: format!("{method} {path}"), violations });
+    }
+    let mut target = path.to_owned();
+    let mut separator = if path.contains('?') { '&' } else { '?' };
+    for (name, value) in query {
+        target.push(separator);
+        separator = '&';
+        target.extend(utf8_percent_encode(name, RESERVED));
+        target.push('=');
+        target.extend(utf8_percent_encode(value, RESERVED));
+    }
+    let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    Ok(Prepared { method, target, headers: HeaderMap::new(), body })
+}
+
+/// Why a path would not reach the other side as the bytes that were signed.
+fn unusable_path(path: &str) -> Option<String> {
+    if !path.starts_with('/') || path.starts_with("//") {
+        return Some("the path must begin with one `/`, like /v3/certificates".to_owned());
+    }
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    if bare.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Some("the path has a `.` or `..` segment, which HTTP libraries rewrite".to_owned());
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._~%/:@!$&()*+,;=".contains(c);
+    let bad = bare.chars().chain(query.chars()).find(|c| !allowed(*c))?;
+    Some(format!("the path has the character {bad:?}; percent-encode it"))
+}
+
+/// The message that gets signed: five lines, each with its line feed (P1).
+pub fn message(method: &Method, target: &str, stamp: &Stamp, body: &[u8]) -> Vec<u8> {
+    let timestamp = stamp.timestamp.to_string();
+    let lines = [method.as_str().as_bytes(), target.as_bytes(), timestamp.as_bytes(), stamp.nonce.as_bytes(), body];
+    let mut message = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
+    for line in lines {
+        message.extend_from_slice(line);
+        message.push(b'\n');
+    }
+    message
+}
+
+/// The value of the `Authorization` header (P2).
+#[derive(Debug, Clone, Copy)]
+pub struct Authorization<'a> {
+    /// `WECHATPAY2-SHA256-RSA2048`, unless the signer is of another kind.
+    pub scheme: &'a str,
+    /// Merchant id.
+    pub mchid: &'a str,
+    /// Serial number of the merchant's certificate.
+    pub serial_no: &'a str,
+}
+
+impl Authorization<'_> {
+    /// The header for one stamp and its signature.
+    pub fn header(&self, stamp: &Stamp, signature: &[u8]) -> String {
+        let Self { scheme, mchid, serial_no } = self;
+        let Stamp { timestamp, nonce } = stamp;
+        let signature = STANDARD.encode(signature);
+        format!(
+            "{scheme} mchid=\"{mchid}\",nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",\
+             serial_no=\"{serial_no}\",signature=\"{signature}\""
+        )
+    }
+}
+
+impl Prepared {
+    /// The message to sign for this stamp.
+    pub fn message(&self, stamp: &Stamp) -> Vec<u8> {
+        message(&self.method, &self.target, stamp, &self.body)
+    }
+
+    /// The request to send, signed. The signed bytes are the sent bytes.
+    ///
+    /// # Errors
+    /// A merchant id or serial that cannot stand in a header.
+    pub fn sign_with(
+        &self,
+        base: &BaseUrl,
+        authorization: &Authorization<'_>,
+        announce: Option<&str>,
+        stamp: &Stamp,
+        signature: &[u8],
+    ) -> Result<http::Request<Bytes>, http::Error> {
+        let uri = Uri::builder()
+            .scheme(base.scheme.clone())
+            .authority(base.authority.clone())
+            .path_and_query(self.target.as_str())
+            .build()?;
+        let mut request = http::Request::builder().method(self.method.clone()).uri(uri);
+        if let Some(headers) = request.headers_mut() {
+            headers.reserve(self.headers.len() + 5);
+            headers.extend(self.headers.clone());
+            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+            let mut value = HeaderValue::try_from(authorization.header(stamp, signature))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+            if let Some(serial) = announce {
+                headers.insert("Wechatpay-Serial", HeaderValue::try_from(serial)?);
+            }
+        }
+        request.body(self.body.clone())
+    }
+}
+
+/// A request line that fits an operation, with what its path holds.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The operation.
+    pub spec: &'static Spec,
+    /// Values of the path fields, decoded.
+    pub path: Vec<(&'static str, String)>,
+}
+
+impl Route {
+    /// Finds the operation that a method and path belong to; literal segments win over parameters.
+    pub fn find(specs: impl IntoIterator<Item = &'static Spec>, method: &Method, path: &str) -> Option<Self> {
+        specs
+            .into_iter()
+            .filter(|spec| spec.method().as_str() == method.as_str())
+            .filter_map(|spec| Some(Self { spec, path: match_path(spec.path(), path)? }))
+            .min_by_key(|route| route.path.len())
+    }
+}
+
+fn match_path(template: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    if template.split('/').count() != path.split('/').count() {
+        return None;
+    }
+    let mut found = Vec::new();
+    for (wanted, segment) in template.split('/').zip(path.split('/')) {
+        match parameter(wanted) {
+            Some(name) if !segment.is_empty() => {
+                found.push((name, percent_decode_str(segment).decode_utf8().ok()?.into_owned()));
+            }
+            None if wanted == segment => {}
+            _ => return None,
+        }
+    }
+    Some(found)
+}
+
+/// Why a request is no request of its operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// `body`, `url` or `query`.
+    pub location: &'static str,
+    /// The field, where one is to blame.
+    pub field: String,
+    /// What is wrong.
+    pub issue: String,
+}
+
+/// Puts the flat request together again: the inverse of [`prepare`].
+///
+/// Limits are not looked at; a query value of integer or boolean shape that does not parse stays text, for the check
+/// to refuse.
+///
+/// # Errors
+/// A body that is no JSON object, or a query that cannot be decoded.
+pub fn parse(route: &Route, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
+    let mut fields = match route.spec.body() {
+        Body::Json => match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => fields,
+            Ok(_) => return Err(unreadable("body", "", "the body is not a JSON object")),
+            Err(error) => return Err(unreadable("body", "", &format!("the body is not JSON: {error}"))),
+        },
+        _ => Map::new(),
+    };
+    let Shape::Object(shapes) = route.spec.request() else { return Ok(Value::Object(fields)) };
+    let shape_of = |name: &str| shapes.iter().find(|field| field.name() == name).map(|field| field.shape());
+
+    for (name, text) in &route.path {
+        fields.insert((*name).to_owned(), Value::String(text.clone()));
+    }
+    for pair in query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let decoded = |text: &str| {
+            let spaced = text.replace('+', " ");
+            percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
+        };
+        let (Ok(name), Ok(text)) = (decoded(name), decoded(text)) else {
+            return Err(unreadable("query", name, "the query is not UTF-8"));
+        };
+        if !route.spec.query().contains(&name.as_str()) {
+            continue;
+        }
+        let value = shape_of(&name).map_or_else(|| Value::String(text.clone()), |shape| typed(shape, &text));
+        if fields.insert(name.clone(), value).is_some() {
+            return Err(unreadable("query", &name, "the parameter stands there twice"));
+        }
+    }
+    for name in route.spec.header() {
+        if let Some(text) = headers.get(*name).and_then(|value| value.to_str().ok()) {
+            let value = shape_of(name).map_or_else(|| Value::String(text.to_owned()), |shape| typed(shape, text));
+            fields.insert((*name).to_owned(), value);
+        }
+    }
+    Ok(Value::Object(fields))
+}
+
+fn unreadable(location: &'static str, field: &str, issue: &str) -> Unreadable {
+    Unreadable { location, field: field.to_owned(), issue: issue.to_owned() }
+}
+
+/// Text from a query or header as the JSON value that its shape asks for.
+fn typed(shape: &Shape, text: &str) -> Value {
+    let parsed = match shape {
+        Shape::Text(_) => None,
+        _ => serde_json::from_str(text).ok(),
+    };
+    parsed.unwrap_or_else(|| Value::String(text.to_owned()))
+}

@@ -1,0 +1,216 @@
+//! From the bytes of an answer to a verified value, or to an error that says what happened.
+
+use crate::error::{ApiError, DecodeError, Error, Pending, Unverified, UnverifiedReason};
+use crate::trust::Verifier;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{HeaderMap, RETRY_AFTER};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use wechatpay_model::operation::{Answer, ErrorRow, Spec};
+use wechatpay_model::{COMMON_ERRORS, ErrorCode};
+
+/// Seconds by which the signing time of an answer may differ from the client's clock.
+pub const TOLERANCE: i64 = 300;
+
+const TIMESTAMP: &str = "Wechatpay-Timestamp";
+const NONCE: &str = "Wechatpay-Nonce";
+const SIGNATURE: &str = "Wechatpay-Signature";
+const SERIAL: &str = "Wechatpay-Serial";
+const SIGNATURE_TYPE: &str = "Wechatpay-Signature-Type";
+const REQUEST_ID: &str = "Request-ID";
+const PROBE: &str = "WECHATPAY/SIGNTEST/";
+
+/// The headers that make an answer a signed one.
+const REQUIRED: [&str; 4] = [TIMESTAMP, NONCE, SIGNATURE, SERIAL];
+
+/// A success whose signature fits its bytes.
+#[derive(Debug, Clone)]
+pub struct Verified {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The `Request-ID` header.
+    pub request_id: Option<String>,
+    /// Serial of the key that signed it.
+    pub serial: String,
+    /// The raw body.
+    pub body: Bytes,
+}
+
+/// Sorts an answer: a verified success, or the error that it is.
+///
+/// A success must be signed and verify. A refusal that carries any signature header must verify; one that carries none
+/// is reported as unauthenticated.
+///
+/// # Errors
+/// [`Error::Unverified`], [`Error::Pending`] or [`Error::Api`].
+pub fn receive(
+    spec: Option<&Spec>,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Bytes,
+    verifier: &dyn Verifier,
+    now: i64,
+) -> Result<Verified, Error> {
+    let request_id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let signed = REQUIRED.iter().any(|name| headers.contains_key(*name));
+    let unverified = |reason, request_id| {
+        Err(Error::Unverified(Box::new(Unverified { reason, status: status.as_u16(), request_id })))
+    };
+    if !signed && status.is_success() {
+        return unverified(UnverifiedReason::Unsigned, request_id);
+    }
+    let serial = if signed {
+        match verify(headers, &body, verifier, now) {
+            Ok(serial) => Some(serial),
+            Err(reason) => return unverified(reason, request_id),
+        }
+    } else {
+        None
+    };
+    match (status, serial) {
+        (StatusCode::ACCEPTED, _) => Err(Error::Pending(Pending { request_id, body })),
+        (status, Some(serial)) if status.is_success() => Ok(Verified { status, request_id, serial, body }),
+        (status, serial) => {
+            let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let mut error = refusal(spec, status.as_u16(), body);
+            error.request_id = request_id;
+            error.retry_after = retry_after;
+            error.authenticated = serial.is_some();
+            Err(Error::Api(Box::new(error)))
+        }
+    }
+}
+
+/// Verifies the signature headers over the raw body and names the serial that signed.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn verify(headers: &HeaderMap, body: &[u8], verifier: &dyn Verifier, now: i64) -> Result<String, UnverifiedReason> {
+    let timestamp = single(headers, TIMESTAMP)?;
+    let nonce = single(headers, NONCE)?;
+    let signature = single(headers, SIGNATURE)?;
+    let serial = single(headers, SERIAL)?;
+    let signature_type = match single(headers, SIGNATURE_TYPE) {
+        Err(UnverifiedReason::MissingHeader(_)) => None,
+        other => Some(other?),
+    };
+
+    let signed_at: i64 = timestamp.parse().map_err(|_| UnverifiedReason::MalformedHeader(TIMESTAMP))?;
+    let difference = signed_at.saturating_sub(now);
+    if !(-TOLERANCE..=TOLERANCE).contains(&difference) {
+        return Err(UnverifiedReason::Stale(difference));
+    }
+    if signature.starts_with(PROBE) {
+        return Err(UnverifiedReason::Probe);
+    }
+    let key = verifier.key(serial).ok_or_else(|| UnverifiedReason::UnknownSerial(serial.to_owned()))?;
+    if let Some(named) = signature_type.filter(|named| *named != key.signature_type()) {
+        return Err(UnverifiedReason::UnknownType(named.to_owned()));
+    }
+    let signature = STANDARD.decode(signature).map_err(|_| UnverifiedReason::MalformedHeader(SIGNATURE))?;
+
+    if key.verify(&message(timestamp, nonce, body), &signature) {
+        Ok(serial.to_owned())
+    } else {
+        Err(UnverifiedReason::Mismatch)
+    }
+}
+
+/// The message that an answer or a notification is signed over: three lines, each with its line feed (P7).
+pub fn message(timestamp: &str, nonce: &str, body: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(timestamp.len() + nonce.len() + body.len() + 3);
+    for line in [timestamp.as_bytes(), nonce.as_bytes(), body] {
+        message.extend_from_slice(line);
+        message.push(b'\n');
+    }
+    message
+}
+
+/// The one value of a header.
+fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, UnverifiedReason> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(UnverifiedReason::MissingHeader(name)),
+        (Some(_), Some(_)) => Err(UnverifiedReason::DuplicateHeader(name)),
+        (Some(value), None) => value.to_str().map_err(|_| UnverifiedReason::MalformedHeader(name)),
+    }
+}
+
+/// Reads what a refusal says, however little of the documented form it keeps.
+fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
+    let mut value = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (code, message) = (text(&value, "code"), text(&value, "message"));
+    let detail = value.get_mut("detail").map(Value::take).filter(|detail| !detail.is_null());
+    let documented = document(spec, status, &code, &message);
+    ApiError {
+        status,
+        code: ErrorCode::from(code),
+        message,
+        detail,
+        request_id: None,
+        retry_after: None,
+        authenticated: false,
+        body,
+        documented,
+    }
+}
+
+/// The documented rows of a refusal: those of its status and code, narrowed by message where several fit; the
+/// operation's own rows win over the common ones.
+pub fn document(spec: Option<&Spec>, status: u16, code: &str, message: &str) -> Vec<&'static ErrorRow> {
+    let own: &'static [ErrorRow] = spec.map_or(&[], Spec::errors);
+    [own, COMMON_ERRORS]
+        .into_iter()
+        .map(|rows| narrow(rows, status, code, message))
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
+}
+
+fn narrow(rows: &'static [ErrorRow], status: u16, code: &str, message: &str) -> Vec<&'static ErrorRow> {
+    let found: Vec<_> = rows.iter().filter(|row| row.status() == status && row.code() == code).collect();
+    if found.len() < 2 {
+        return found;
+    }
+    // Documents and live answers differ in spacing and punctuation, so only the letters and digits are compared.
+    let letters =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let said = letters(message);
+    let fitting: Vec<_> = found
+        .iter()
+        .copied()
+        .filter(|row| {
+            let row = letters(row.message());
+            !row.is_empty() && !said.is_empty() && (said.contains(&row) || row.contains(&said))
+        })
+        .collect();
+    if fitting.is_empty() { found } else { fitting }
+}
+
+/// Reads a verified body as the answer of an operation.
+///
+/// # Errors
+/// [`Error::Decode`]; an operation that answers nothing accepts an empty body and nothing else.
+pub fn decode<R: DeserializeOwned>(answer: Answer, verified: &Verified) -> Result<R, Error> {
+    let fail = |path: String, source| {
+        let (request_id, body) = (verified.request_id.clone(), verified.body.clone());
+        Err(Error::Decode(Box::new(DecodeError { path, request_id, body, source })))
+    };
+    let json: &[u8] = match answer {
+        Answer::Empty if verified.body.is_empty() => b"null",
+        Answer::Empty => return fail("the body".to_owned(), "it should be empty and is not".into()),
+        _ => &verified.body,
+    };
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let value = match serde_path_to_error::deserialize(&mut reader) {
+        Ok(value) => value,
+        Err(error) => return fail(error.path().to_string(), error.into_inner().into()),
+    };
+    match reader.end() {
+        Ok(()) => Ok(value),
+        Err(error) => fail("the end of the body".to_owned(), error.into()),
+    }
+}

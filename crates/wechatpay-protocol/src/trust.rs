@@ -1,0 +1,77 @@
+//! Whose signatures are believed.
+
+use crate::crypto::VerifyingKey;
+use std::fmt;
+use std::sync::Arc;
+
+/// Finds the key that a serial names.
+///
+/// [`Trust`] is the one most users want. A verifier may hold public keys (`PUB_KEY_ID_…`) and platform certificates at
+/// the same time, as merchants do while they migrate.
+pub trait Verifier: Send + Sync {
+    /// The key of this serial; serials are exact strings, never numbers.
+    fn key(&self, serial: &str) -> Option<Arc<dyn VerifyingKey>>;
+
+    /// The serial that requests announce in `Wechatpay-Serial`: the key that answers should be signed with.
+    fn preferred(&self) -> Option<String>;
+}
+
+/// A fixed set of trusted keys.
+#[derive(Clone, Default)]
+pub struct Trust {
+    keys: Vec<(String, Arc<dyn VerifyingKey>)>,
+}
+
+impl Trust {
+    /// Trusts nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the public key of WeChat Pay (微信支付公钥) under its id, `PUB_KEY_ID_` and digits.
+    ///
+    /// Public keys are preferred over certificates in `Wechatpay-Serial`.
+    #[must_use]
+    pub fn with_public_key(mut self, id: impl Into<String>, key: impl VerifyingKey + 'static) -> Self {
+        let at = self.keys.iter().take_while(|(serial, _)| is_public_key_id(serial)).count();
+        self.keys.insert(at, (id.into(), Arc::new(key)));
+        self
+    }
+
+    /// Adds the key of a platform certificate (平台证书) under its serial number in upper-case hex.
+    #[must_use]
+    pub fn with_certificate(mut self, serial: impl Into<String>, key: impl VerifyingKey + 'static) -> Self {
+        self.keys.push((serial.into(), Arc::new(key)));
+        self
+    }
+}
+
+fn is_public_key_id(serial: &str) -> bool {
+    serial.starts_with("PUB_KEY_ID_")
+}
+
+impl Verifier for Trust {
+    fn key(&self, serial: &str) -> Option<Arc<dyn VerifyingKey>> {
+        self.keys.iter().find(|(known, _)| known == serial).map(|(_, key)| Arc::clone(key))
+    }
+
+    fn preferred(&self) -> Option<String> {
+        self.keys.first().map(|(serial, _)| serial.clone())
+    }
+}
+
+impl<V: Verifier + ?Sized> Verifier for Arc<V> {
+    fn key(&self, serial: &str) -> Option<Arc<dyn VerifyingKey>> {
+        (**self).key(serial)
+    }
+
+    fn preferred(&self) -> Option<String> {
+        (**self).preferred()
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|(serial, _)| serial)).finish()
+    }
+}
