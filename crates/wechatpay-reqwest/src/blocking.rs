@@ -1,0 +1,81 @@
+use crate::{CONNECT_TIMEOUT, TIMEOUT, failed, target_of, unchanged};
+use bytes::Bytes;
+use reqwest::blocking::{Client, ClientBuilder, Request, Response};
+use std::fmt;
+use std::time::Duration;
+use wechatpay_protocol::{BlockingTransport, TransportError};
+
+/// A transport for code without an async runtime. Clones share its connections.
+///
+/// Inside an async runtime it answers an error instead of stalling the runtime's thread.
+#[derive(Clone)]
+pub struct BlockingReqwest(Client);
+
+impl BlockingReqwest {
+    /// A transport with [`CONNECT_TIMEOUT`] and [`TIMEOUT`].
+    ///
+    /// # Errors
+    /// reqwest could not set up TLS, or this is a thread of an async runtime.
+    pub fn new() -> Result<Self, TransportError> {
+        Self::from_builder(Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT))
+    }
+
+    /// A transport from your own builder: proxy, roots, pool and timeouts are yours. Redirects, retries and
+    /// decompression are switched off all the same.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_builder(builder: ClientBuilder) -> Result<Self, TransportError> {
+        outside_a_runtime()?;
+        let builder = builder
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd();
+        builder.build().map(Self).map_err(TransportError::not_sent)
+    }
+}
+
+/// reqwest's blocking client panics where a runtime is entered.
+fn outside_a_runtime() -> Result<(), TransportError> {
+    match tokio::runtime::Handle::try_current() {
+        Err(_) => Ok(()),
+        Ok(_) => Err(TransportError::not_sent(
+            "a blocking call inside an async runtime would stall it; use Client there, or move the call to a thread",
+        )),
+    }
+}
+
+impl BlockingTransport for BlockingReqwest {
+    type Body = Response;
+
+    fn call(
+        &self,
+        request: http::Request<Bytes>,
+        timeout: Option<Duration>,
+    ) -> Result<http::Response<Response>, TransportError> {
+        outside_a_runtime()?;
+        let target = target_of(&request);
+        let mut request = Request::try_from(request).map_err(TransportError::not_sent)?;
+        unchanged(&target, request.url())?;
+        if let Some(timeout) = timeout {
+            *request.timeout_mut() = Some(timeout);
+        }
+        let mut response = self.0.execute(request).map_err(failed)?;
+
+        let mut answer = http::Response::new(());
+        *answer.status_mut() = response.status();
+        *answer.version_mut() = response.version();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(answer.map(|()| response))
+    }
+}
+
+impl fmt::Debug for BlockingReqwest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlockingReqwest")
+    }
+}
