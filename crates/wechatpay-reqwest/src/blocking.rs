@@ -2,6 +2,7 @@ use crate::{CONNECT_TIMEOUT, TIMEOUT, failed, target_of, unchanged};
 use bytes::Bytes;
 use reqwest::blocking::{Client, ClientBuilder, Request, Response};
 use std::fmt;
+use std::io::{self, Read};
 use std::time::Duration;
 use wechatpay_protocol::{BlockingTransport, TransportError};
 
@@ -50,13 +51,13 @@ fn outside_a_runtime() -> Result<(), TransportError> {
 }
 
 impl BlockingTransport for BlockingReqwest {
-    type Body = Response;
+    type Body = Body;
 
     fn call(
         &self,
         request: http::Request<Bytes>,
         timeout: Option<Duration>,
-    ) -> Result<http::Response<Response>, TransportError> {
+    ) -> Result<http::Response<Body>, TransportError> {
         outside_a_runtime()?;
         let target = target_of(&request);
         let mut request = Request::try_from(request).map_err(TransportError::not_sent)?;
@@ -70,7 +71,20 @@ impl BlockingTransport for BlockingReqwest {
         *answer.status_mut() = response.status();
         *answer.version_mut() = response.version();
         *answer.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(answer.map(|()| response))
+        Ok(answer.map(|()| Body(response)))
+    }
+}
+
+/// The body of an answer, whose errors say when it is time that ran out.
+#[derive(Debug)]
+pub struct Body(Response);
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            let source = error.get_ref().and_then(|source| source.downcast_ref::<reqwest::Error>());
+            if source.is_some_and(reqwest::Error::is_timeout) { io::Error::new(io::ErrorKind::TimedOut, error) } else { error }
+        })
     }
 }
 

@@ -19,7 +19,8 @@
 mod blocking;
 
 #[cfg(feature = "blocking")]
-pub use blocking::BlockingReqwest;
+pub use blocking::{BlockingReqwest, Body as BlockingBody};
+pub use reqwest;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;

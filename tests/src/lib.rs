@@ -1,0 +1,6 @@
+//! What the whole-road tests share; the tests themselves are in the folder `tests`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+
+pub mod oracle;
+pub mod story;
