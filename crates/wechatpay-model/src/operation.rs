@@ -191,6 +191,7 @@ pub struct Text {
 }
 
 impl Text {
+    #[allow(dead_code, reason = "which families use it depends on the features")]
     pub(crate) const ANY: Self =
         Self { min: 0, max: None, charset: None, one_of: &[], case_blind: false, format: None };
 

@@ -1,0 +1,131 @@
+//! One operation: its id, and where each field of the request travels.
+
+use super::{Findings, error_rows, node, rules};
+use crate::catalog::{Family, Operation, Scope};
+use crate::names;
+use crate::schema::{Body, Idempotency, Kind, Method, Node};
+use crate::source::{Ordered, below};
+use std::collections::BTreeMap;
+
+pub(super) fn check(scope: &Scope, family: &Family, operation: &Operation, findings: &mut Findings) {
+    let data = &operation.data;
+    let expected = format!("{}.{}", family.name, operation.name);
+    if data.id != expected {
+        let remedy = format!("the place of the file says `{expected}`: rename one");
+        findings.add("/id", format_args!("`{}` is not where it belongs", data.id), remedy);
+    }
+    if !names::is_snake(&operation.name) {
+        findings.add("/id", format_args!("`{}` is no verb_noun", operation.name), "name the file in snake_case");
+    } else if names::is_reserved(&operation.request_type()) {
+        findings.add("/id", format_args!("`{}` means something else in Rust", operation.request_type()), "rename it");
+    }
+    for (pointer, text) in [("/title", &data.title), ("/title_zh", &data.title_zh)] {
+        if text.trim().is_empty() {
+            findings.add(pointer, "it is empty", "write the title");
+        }
+    }
+    if data.audience.is_empty() {
+        findings.add("/audience", "nobody may call it", "list merchant, partner, channel as documented");
+    }
+    if data.source.is_empty() {
+        findings.add("/source", "it comes from nowhere", "name the page that it was transcribed from");
+    }
+    for (i, source) in data.source.iter().enumerate().filter(|(_, source)| !is_address(source)) {
+        findings.add(&below("/source", i), format_args!("`{source}` is no address"), "write https://…");
+    }
+
+    node::check(scope, &data.request, "/request", node::Place::Request, findings);
+    if let Some(response) = &data.response {
+        node::check(scope, response, "/response", node::Place::Response, findings);
+    }
+    numbers(scope, &data.request, "/request", 0, findings);
+    if let Some(properties) = &data.request.properties {
+        places(scope, operation, properties, findings);
+        if let Idempotency::Key { field } = &data.idempotency
+            && !properties.contains(field)
+        {
+            let what = format!("the request has no field `{field}`");
+            findings.add("/idempotency/field", what, "name the field that makes a repeat one effect");
+        }
+        rules::check(scope, &data.request, &data.rules, findings);
+    }
+    error_rows("/errors", &data.errors, findings);
+}
+
+fn is_address(source: &str) -> bool {
+    let rest = source.strip_prefix("https://").or_else(|| source.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '<', '>']))
+}
+
+/// No request has a `number`, and so the form of requests has none.
+fn numbers(scope: &Scope, node: &Node, pointer: &str, depth: usize, findings: &mut Findings) {
+    // A definition that contains itself is reported elsewhere; here it must only come to an end.
+    if depth > 32 {
+        return;
+    }
+    let target = scope.follow(node);
+    if target.kind == Some(Kind::Number) {
+        findings.add(pointer, "a request cannot hold a number that is no integer", "use integer, or string");
+    }
+    for (name, field) in target.fields() {
+        numbers(scope, field, &below(&below(pointer, "properties"), name), depth + 1, findings);
+    }
+    if let Some(items) = &target.items {
+        numbers(scope, items, &below(pointer, "items"), depth + 1, findings);
+    }
+}
+
+/// Path, query, header and body share the fields among them.
+fn places(scope: &Scope, operation: &Operation, properties: &Ordered<Node>, findings: &mut Findings) {
+    let data = &operation.data;
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+    if !data.path.starts_with("/v3/") || data.path.contains(['?', '#', ' ']) {
+        findings.add(
+            "/path",
+            format_args!("`{}` is no path of the v3 API", data.path),
+            "begin with /v3/, without query",
+        );
+    }
+    for segment in data.path.split('/') {
+        let Some(name) = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) else {
+            if segment.contains(['{', '}']) {
+                findings.add("/path", format_args!("`{segment}` is half a parameter"), "a segment is {name} or plain");
+            }
+            continue;
+        };
+        if taken.insert(name, "path").is_some() {
+            findings.add("/path", format_args!("{{{name}}} stands in it twice"), "give one another name");
+        }
+        let field = properties.get(name).filter(|_| data.request.requires(name));
+        if !field.is_some_and(|field| scope.follow(field).kind == Some(Kind::String)) {
+            let remedy = "a path parameter is a required string of the request";
+            findings.add("/path", format_args!("{{{name}}} names no required string"), remedy);
+        }
+    }
+    for (list, names) in [("query", &data.query), ("header", &data.header)] {
+        for (i, name) in names.iter().enumerate() {
+            let at = below(&format!("/{list}"), i);
+            match properties.get(name) {
+                None => {
+                    findings.add(&at, format_args!("the request has no field `{name}`"), "define it or take it out")
+                }
+                Some(field) if list == "header" && scope.follow(field).kind != Some(Kind::String) => {
+                    findings.add(&at, format_args!("`{name}` is no string"), "a header is text");
+                }
+                Some(_) => {}
+            }
+            if let Some(other) = taken.insert(name, list) {
+                let what = format!("`{name}` travels in the {other} already");
+                findings.add(&at, what, "a field travels in one place");
+            }
+        }
+    }
+    let rest: Vec<_> = properties.keys().filter(|name| !taken.contains_key(name)).collect();
+    if data.body == Body::None && !rest.is_empty() {
+        let what = format!("no body, but {} would travel there", rest.join(", "));
+        findings.add("/body", what, "list them in `query` or `header`, or state the body");
+    }
+    if data.body != Body::None && data.method == Method::Get {
+        findings.add("/body", "a GET request has no body", "write none, and list the fields in `query`");
+    }
+}

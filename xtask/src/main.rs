@@ -1,0 +1,71 @@
+//! Chores of this repository: `cargo xtask --help` lists them.
+
+mod catalog;
+mod check;
+mod ci;
+mod codegen;
+mod limits;
+mod names;
+mod rust;
+mod schema;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tidy;
+
+use codegen::Mode;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The description of the operation files, which stands beside them and is generated.
+const OPERATION_SCHEMA: &str = "operation.schema.json";
+
+const HELP: &str = "\
+Chores of this repository.
+
+Usage: cargo xtask <CHORE>
+
+Chores:
+  codegen          make crates/wechatpay-model/src/generated from schemas/
+  codegen --check  list every generated file that is stale, missing or no longer wanted
+  tidy             check what the compiler does not: crate edges, features, house rules
+  ci               everything that CI runs, in its order, up to the first failure
+
+A chore that finds something lists all of it and exits with 1.
+To add an operation, write schemas/<family>/<verb_noun>.json (see schemas/README.md) and run codegen.
+";
+
+fn main() -> ExitCode {
+    let manifest = manifest_dir();
+    // The crate stands one folder below the root.
+    let root = manifest.parent().unwrap_or(Path::new("."));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["codegen"] => codegen::run(root, Mode::Write),
+        ["codegen", "--check"] => codegen::run(root, Mode::Check),
+        ["tidy"] => tidy::run(root),
+        ["ci"] => ci::run(root),
+        other => {
+            eprint!("{HELP}");
+            Err(anyhow::anyhow!("no such chore: {}", other.join(" ")))
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of this crate. Cargo says it at run time; what was said at build time may be another copy of the
+/// repository that shares the target folder.
+fn manifest_dir() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}

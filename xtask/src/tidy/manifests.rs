@@ -1,0 +1,65 @@
+//! What every crate states, and the features of the model.
+
+use super::graph::Metadata;
+use anyhow::Context as _;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const MODEL: &str = "wechatpay-model";
+/// Features of the model without dependencies that are no family.
+const NO_FAMILY: &[&str] = &["default", "schemas"];
+
+pub(super) fn check(root: &Path, metadata: &Metadata, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    for package in metadata.members() {
+        let name = &package.name;
+        let manifest = read(&package.manifest_path)?;
+        let mut lines = manifest.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
+        if lines.next() != Some("workspace = true") {
+            findings.push(format!("{name}: Cargo.toml lacks `[lints]` with `workspace = true`"));
+        }
+        if package.rust_version.is_none() {
+            findings.push(format!("{name}: Cargo.toml lacks `rust-version`"));
+        }
+        if package.license.is_none() {
+            findings.push(format!("{name}: Cargo.toml lacks `license.workspace = true`"));
+        }
+        let roots =
+            package.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "lib" || kind == "bin"));
+        for target in roots {
+            if !read(&target.src_path)?.starts_with("//!") {
+                findings
+                    .push(format!("{name}: {} does not begin by saying what it is (`//!`)", target.src_path.display()));
+            }
+        }
+    }
+    features(root, metadata, findings)
+}
+
+/// One folder of schemas, one feature.
+fn features(root: &Path, metadata: &Metadata, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    let mut folders = BTreeSet::new();
+    for entry in std::fs::read_dir(root.join("schemas")).context("cannot list schemas/")? {
+        let entry = entry.context("cannot list schemas/")?;
+        if entry.path().is_dir() {
+            folders.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    let Some(model) = metadata.members().find(|package| package.name == MODEL) else {
+        findings.push(format!("{MODEL}: there is no such crate"));
+        return Ok(());
+    };
+    for folder in folders.iter().filter(|folder| !model.features.contains_key(*folder)) {
+        findings.push(format!("{MODEL}: Cargo.toml lacks the feature `{folder}` for schemas/{folder}"));
+    }
+    // A feature with dependencies is about something else than a family.
+    let families =
+        model.features.iter().filter(|(name, needs)| needs.is_empty() && !NO_FAMILY.contains(&name.as_str()));
+    for (name, _) in families.filter(|(name, _)| !folders.contains(*name)) {
+        findings.push(format!("{MODEL}: the feature `{name}` has no folder schemas/{name}; delete it"));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}

@@ -1,0 +1,104 @@
+//! What may not stand in a file that is, or is about to be, tracked.
+
+use anyhow::{Context as _, bail};
+use std::path::Path;
+use std::process::Command;
+
+/// The texts are cut in two, so that this file is not among the findings.
+const FORBIDDEN: &[(&str, &str)] = &[
+    (concat!("/wo", "rk/"), "a path of one machine"),
+    (concat!("/ro", "ot/"), "a path of one machine"),
+    (concat!("/tmp/bash", "_jobs"), "a path of one machine"),
+    (concat!("TO", "DO"), "something left undone"),
+    (concat!("FIX", "ME"), "something left undone"),
+    (concat!("todo", "!("), "something left undone"),
+    (concat!("unimpl", "emented!("), "something left undone"),
+    (concat!("#[ign", "ore"), "a test that does not run"),
+];
+
+/// Bytes as they came over the wire; whatever white space they have belongs there.
+const VERBATIM: &str = "tests/fixtures/";
+
+/// No code of these crates knows an operation.
+const GENERAL: &[&str] =
+    &["crates/wechatpay-protocol/src/", "crates/wechatpay-reqwest/src/", "crates/wechatpay-hyper/src/"];
+const OPERATION_PATH: &str = "/v3/marketing/";
+
+pub(super) fn check(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    for path in listed(root)? {
+        // What is no UTF-8 is no text; what is listed but gone is about to be deleted.
+        if let Ok(text) = std::fs::read_to_string(root.join(&path)) {
+            check_text(&path, &text, findings);
+        }
+    }
+    Ok(())
+}
+
+fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
+    let output = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root)
+        .output()
+        .context("cannot start git; tidy asks it which files are tracked")?;
+    if !output.status.success() {
+        bail!("`git ls-files` failed: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
+}
+
+fn check_text(path: &str, text: &str, findings: &mut Vec<String>) {
+    let verbatim = path.contains(VERBATIM);
+    let general = GENERAL.iter().any(|folder| path.starts_with(folder));
+    for (i, line) in text.lines().enumerate() {
+        let mut found = |what: &str| findings.push(format!("{path}:{}: {what}", i + 1));
+        for (needle, meaning) in FORBIDDEN.iter().filter(|(needle, _)| line.contains(needle)) {
+            found(&format!("`{needle}`: {meaning}"));
+        }
+        if !verbatim && line.ends_with([' ', '\t', '\r']) {
+            found("white space at the end of the line");
+        }
+        if general && line.contains(OPERATION_PATH) {
+            found(&format!(
+                "`{OPERATION_PATH}`: an operation in a crate that must know none; it belongs into schemas/"
+            ));
+        }
+    }
+    if !verbatim && !text.is_empty() && !text.ends_with('\n') {
+        findings.push(format!("{path}: no newline at the end of the file"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, text: &str) -> Vec<String> {
+        let mut findings = Vec::new();
+        check_text(path, text, &mut findings);
+        findings
+    }
+
+    #[test]
+    fn every_forbidden_text_is_found_with_its_line() {
+        for (needle, _) in FORBIDDEN {
+            let found = findings("a.rs", &format!("fine\nx {needle} y\n"));
+            assert_eq!(found.len(), 1, "{found:?}");
+            assert!(found[0].starts_with("a.rs:2: "), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn white_space_counts_except_in_fixtures() {
+        assert_eq!(findings("a.md", "x \ny\r\nz").len(), 2);
+        assert!(findings("tests/fixtures/body.txt", "x \ny").is_empty());
+        assert!(findings("a.md", "").is_empty());
+    }
+
+    #[test]
+    fn general_crates_know_no_operation() {
+        let line = format!("let path = \"{OPERATION_PATH}favor\";\n");
+        assert_eq!(findings("crates/wechatpay-protocol/src/request.rs", &line).len(), 1);
+        assert!(findings("crates/wechatpay-sandbox/src/favor.rs", &line).is_empty());
+    }
+}
