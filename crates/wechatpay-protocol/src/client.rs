@@ -2,11 +2,13 @@
 
 use crate::check::Context;
 use crate::crypto::{AsyncSigner, Signer};
-use crate::error::{BoxError, Error, Invalid};
+use crate::error::{BoxError, Error, Executed, Invalid, OutcomeUnknown};
+use crate::observe::{Observer, Report};
 use crate::request::{self, Authorization, BaseUrl, Prepared};
 use crate::response::{self, Verified};
+use crate::retry::{Attempt, BlockingTimer, Budget, RetryPolicy, Timer, within};
 use crate::stamp::{Stamp, Stamper, SystemStamper};
-use crate::transport::{BlockingTransport, Transport, TransportError, TransportErrorKind};
+use crate::transport::{BlockingTransport, Sent, Transport, TransportError, TransportErrorKind};
 use crate::trust::Verifier;
 use crate::{Violation, ViolationKind};
 use bytes::Bytes;
@@ -17,10 +19,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use wechatpay_model::Operation;
-use wechatpay_model::operation::{Answer, Spec};
+use wechatpay_model::operation::{Answer, Idempotency, Spec};
 use wechatpay_model::types::MchId;
 
 /// Most bytes that are read of an answer.
@@ -94,24 +97,41 @@ impl<R> Reply<R> {
 }
 
 /// A client over an async transport; see [`Caller`].
-pub type Client<T> = Caller<T, dyn AsyncSigner>;
+pub type Client<T> = Caller<T, dyn AsyncSigner, dyn Timer>;
 
 /// A client for code without an async runtime; see [`Caller`].
 ///
 /// It wants a [`Signer`]: one that waits for somebody is a compile error here, not a stalled thread.
-pub type BlockingClient<T> = Caller<T, dyn Signer>;
+pub type BlockingClient<T> = Caller<T, dyn Signer, dyn BlockingTimer>;
 
 /// Signs calls of one merchant, sends them and believes only verified answers: [`Client`] or [`BlockingClient`].
 ///
 /// Clones are cheap and share the transport, and so do clients of other merchants made with
 /// `for_merchant`: one pool of connections serves them all.
-pub struct Caller<T, S: ?Sized> {
+pub struct Caller<T, S: ?Sized, W: ?Sized> {
     transport: Arc<T>,
     merchant: Merchant<S>,
     verifier: Arc<dyn Verifier>,
     stamper: Arc<dyn Stamper>,
+    observer: Option<Arc<dyn Observer>>,
     base: BaseUrl,
+    backups: Arc<[BaseUrl]>,
     timeout: Option<Duration>,
+    retrying: Option<Retrying<W>>,
+}
+
+/// A policy and what it needs.
+struct Retrying<W: ?Sized> {
+    policy: RetryPolicy,
+    budget: Arc<Budget>,
+    timer: Arc<W>,
+}
+
+impl<W: ?Sized> Clone for Retrying<W> {
+    fn clone(&self) -> Self {
+        let Self { policy, budget, timer } = self;
+        Self { policy: *policy, budget: Arc::clone(budget), timer: Arc::clone(timer) }
+    }
 }
 
 /// What is asked: an operation with its arguments laid out, or any path.
@@ -120,19 +140,48 @@ struct Call {
     prepared: Prepared,
 }
 
-impl<T, S: ?Sized> Caller<T, S> {
-    fn with(transport: Arc<T>, merchant: Merchant<S>, verifier: impl Verifier + 'static) -> Self {
-        let (verifier, stamper) = (Arc::new(verifier), Arc::new(SystemStamper));
-        Self { transport, merchant, verifier, stamper, base: BaseUrl::official(), timeout: None }
+impl Call {
+    /// Operation id, or method and path.
+    fn name(&self) -> &str {
+        self.spec.map_or("raw", Spec::id)
     }
 
-    fn sibling<Z: ?Sized>(&self, merchant: Merchant<Z>, verifier: impl Verifier + 'static) -> Caller<T, Z> {
-        Caller {
-            stamper: Arc::clone(&self.stamper),
-            base: self.base.clone(),
-            timeout: self.timeout,
-            ..Caller::with(Arc::clone(&self.transport), merchant, verifier)
+    /// A raw call is repeatable if it only reads.
+    fn idempotency(&self) -> Idempotency {
+        match self.spec {
+            Some(spec) => spec.idempotency(),
+            None if self.prepared.method().is_safe() => Idempotency::Safe,
+            None => Idempotency::None,
         }
+    }
+}
+
+/// Where a call stands between its attempts.
+struct Progress {
+    /// 1 during the first attempt.
+    number: u32,
+    /// Which of base and backups it goes to.
+    host: usize,
+    started: Duration,
+}
+
+impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
+    fn with(transport: Arc<T>, merchant: Merchant<S>, verifier: impl Verifier + 'static) -> Self {
+        Self {
+            transport,
+            merchant,
+            verifier: Arc::new(verifier),
+            stamper: Arc::new(SystemStamper),
+            observer: None,
+            base: BaseUrl::official(),
+            backups: Arc::new([]),
+            timeout: None,
+            retrying: None,
+        }
+    }
+
+    fn sibling(&self, merchant: Merchant<S>, verifier: impl Verifier + 'static) -> Self {
+        Self { merchant, verifier: Arc::new(verifier), ..self.clone() }
     }
 
     /// Sends to another host: the sandbox, an overseas host, a gateway of your own.
@@ -141,10 +190,23 @@ impl<T, S: ?Sized> Caller<T, S> {
         Self { base, ..self }
     }
 
+    /// Hosts to turn to, in this order, when a repeat is due and the last host could not be reached, or the operation is
+    /// safe to repeat: [`BaseUrl::official_backup`], say.
+    #[must_use]
+    pub fn with_backups(self, backups: impl IntoIterator<Item = BaseUrl>) -> Self {
+        Self { backups: backups.into_iter().collect(), ..self }
+    }
+
     /// Takes time and nonces from elsewhere: a virtual clock, fixed values in a test.
     #[must_use]
     pub fn with_stamper(self, stamper: impl Stamper + 'static) -> Self {
         Self { stamper: Arc::new(stamper), ..self }
+    }
+
+    /// Reports every attempt, for metrics.
+    #[must_use]
+    pub fn with_observer(self, observer: impl Observer + 'static) -> Self {
+        Self { observer: Some(Arc::new(observer)), ..self }
     }
 
     /// Who calls.
@@ -170,38 +232,107 @@ impl<T, S: ?Sized> Caller<T, S> {
     fn request(
         &self,
         call: &Call,
+        host: usize,
         scheme: &str,
         stamp: &Stamp,
         signature: Result<Vec<u8>, BoxError>,
     ) -> Result<Request<Bytes>, Error> {
         let signature = signature.map_err(Error::Signing)?;
+        let base = host.checked_sub(1).and_then(|backup| self.backups.get(backup)).unwrap_or(&self.base);
         let Merchant { mchid, serial_no, .. } = &self.merchant;
         let authorization = Authorization { scheme, mchid: mchid.as_str(), serial_no };
         let announce = self.verifier.preferred();
         call.prepared
-            .sign_with(&self.base, &authorization, announce.as_deref(), stamp, &signature)
+            .sign_with(base, &authorization, announce.as_deref(), stamp, &signature)
             .map_err(|error| Error::Signing(error.into()))
     }
 
     fn receive(&self, call: &Call, parts: &Parts, body: Bytes) -> Result<Verified, Error> {
         response::receive(call.spec, parts.status, &parts.headers, body, &*self.verifier, self.stamper.now())
     }
+
+    fn begin(&self) -> Progress {
+        if let Some(retrying) = &self.retrying {
+            retrying.budget.earn();
+        }
+        Progress { number: 1, host: 0, started: self.stamper.monotonic() }
+    }
+
+    fn elapsed(&self, progress: &Progress) -> Duration {
+        self.stamper.monotonic().saturating_sub(progress.started)
+    }
+
+    /// Time that the next attempt may take, where a policy says so.
+    fn attempt_timeout(&self, progress: &Progress) -> Option<Duration> {
+        let policy = &self.retrying.as_ref()?.policy;
+        Some(policy.attempt_timeout.min(policy.deadline.saturating_sub(self.elapsed(progress))))
+    }
+
+    /// Reports an attempt and decides what follows: the outcome of the call, or a pause and another attempt.
+    fn conclude(
+        &self,
+        call: &Call,
+        progress: &mut Progress,
+        began: Duration,
+        outcome: Result<Verified, Error>,
+    ) -> ControlFlow<Result<Verified, Error>, Duration> {
+        let report = Report {
+            operation: call.name(),
+            attempt: progress.number,
+            latency: self.stamper.monotonic().saturating_sub(began),
+            outcome: outcome.as_ref(),
+        };
+        report.trace();
+        if let Some(observer) = &self.observer {
+            observer.attempted(&report);
+        }
+        let error = match outcome {
+            Ok(verified) => return ControlFlow::Break(Ok(verified)),
+            Err(error) => error,
+        };
+        let idempotency = call.idempotency();
+        let again = self.retrying.as_ref().and_then(|retrying| {
+            let elapsed = self.elapsed(progress);
+            let attempt = Attempt { number: progress.number, elapsed, jitter: self.stamper.jitter(), idempotency };
+            let pause = retrying.policy.next(&attempt, &error)?;
+            retrying.budget.spend().then_some(pause)
+        });
+        match again {
+            Some(pause) => {
+                let unreached = matches!(&error, Error::Transport(error) if error.sent() == Sent::No);
+                let unanswered = matches!(error, Error::Transport(_)) && idempotency == Idempotency::Safe;
+                if unreached || unanswered {
+                    progress.host = (progress.host + 1) % (self.backups.len() + 1);
+                }
+                progress.number += 1;
+                ControlFlow::Continue(pause)
+            }
+            None if idempotency == Idempotency::None && error.executed() == Executed::Maybe => {
+                let unknown = OutcomeUnknown::new(call.name(), &call.prepared, error);
+                ControlFlow::Break(Err(Error::OutcomeUnknown(Box::new(unknown))))
+            }
+            None => ControlFlow::Break(Err(error)),
+        }
+    }
 }
 
-impl<T, S: ?Sized> Clone for Caller<T, S> {
+impl<T, S: ?Sized, W: ?Sized> Clone for Caller<T, S, W> {
     fn clone(&self) -> Self {
         Self {
             transport: Arc::clone(&self.transport),
             merchant: self.merchant.clone(),
             verifier: Arc::clone(&self.verifier),
             stamper: Arc::clone(&self.stamper),
+            observer: self.observer.clone(),
             base: self.base.clone(),
+            backups: Arc::clone(&self.backups),
             timeout: self.timeout,
+            retrying: self.retrying.clone(),
         }
     }
 }
 
-impl<T, S: ?Sized> fmt::Debug for Caller<T, S> {
+impl<T, S: ?Sized, W: ?Sized> fmt::Debug for Caller<T, S, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller")
             .field("base_url", &self.base.to_string())
@@ -282,12 +413,39 @@ impl<T: Transport> Client<T> {
         self.send_raw(Method::POST, path, &[], Some(body)).await
     }
 
+    /// Tries failed calls again as the policy says; nothing is, unless this is set.
+    ///
+    /// The timer waits between attempts and cuts off those that take too long.
+    #[must_use]
+    pub fn with_retry(self, policy: RetryPolicy, timer: impl Timer + 'static) -> Self {
+        Self { retrying: Some(Retrying { policy, budget: Arc::new(Budget::new()), timer: Arc::new(timer) }), ..self }
+    }
+
     async fn exchange(&self, call: &Call) -> Result<Verified, Error> {
+        let mut progress = self.begin();
+        loop {
+            let began = self.stamper.monotonic();
+            let sleep = |duration| self.retrying.as_ref().map(|retrying| retrying.timer.sleep(duration));
+            let timeout = self.attempt_timeout(&progress).and_then(sleep);
+            let outcome = within(self.attempt(call, progress.host), timeout).await.unwrap_or_else(|| Err(out_of_time()));
+            match self.conclude(call, &mut progress, began, outcome) {
+                ControlFlow::Break(outcome) => return outcome,
+                ControlFlow::Continue(pause) => {
+                    if let Some(pause) = sleep(pause) {
+                        pause.await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One attempt, signed afresh.
+    async fn attempt(&self, call: &Call, host: usize) -> Result<Verified, Error> {
         let signer = &*self.merchant.signer;
         let stamp = self.stamp()?;
         let message = call.prepared.message(&stamp);
         let signature = signer.sign(&message).await;
-        let request = self.request(call, signer.scheme(), &stamp, signature)?;
+        let request = self.request(call, host, signer.scheme(), &stamp, signature)?;
 
         let (parts, body) = self.transport.call(request).await?.into_parts();
         let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(body_failed)?;
@@ -365,13 +523,39 @@ impl<T: BlockingTransport> BlockingClient<T> {
         self.send_raw(Method::POST, path, &[], Some(body))
     }
 
+    /// Tries failed calls again as the policy says; nothing is, unless this is set.
+    ///
+    /// The timer waits between attempts: [`std::thread::sleep`]. The transport keeps the time of each.
+    #[must_use]
+    pub fn with_retry(self, policy: RetryPolicy, timer: impl BlockingTimer + 'static) -> Self {
+        Self { retrying: Some(Retrying { policy, budget: Arc::new(Budget::new()), timer: Arc::new(timer) }), ..self }
+    }
+
     fn exchange(&self, call: &Call) -> Result<Verified, Error> {
+        let mut progress = self.begin();
+        loop {
+            let began = self.stamper.monotonic();
+            let timeout = self.attempt_timeout(&progress).or(self.timeout);
+            let outcome = self.attempt(call, progress.host, timeout);
+            match self.conclude(call, &mut progress, began, outcome) {
+                ControlFlow::Break(outcome) => return outcome,
+                ControlFlow::Continue(pause) => {
+                    if let Some(retrying) = &self.retrying {
+                        retrying.timer.sleep(pause);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One attempt, signed afresh.
+    fn attempt(&self, call: &Call, host: usize, timeout: Option<Duration>) -> Result<Verified, Error> {
         let signer = &*self.merchant.signer;
         let stamp = self.stamp()?;
         let signature = signer.sign(&call.prepared.message(&stamp));
-        let request = self.request(call, signer.scheme(), &stamp, signature)?;
+        let request = self.request(call, host, signer.scheme(), &stamp, signature)?;
 
-        let (parts, reader) = self.transport.call(request, self.timeout)?.into_parts();
+        let (parts, reader) = self.transport.call(request, timeout)?.into_parts();
         let mut body = Vec::new();
         let limit = BODY_LIMIT as u64;
         reader.take(limit + 1).read_to_end(&mut body).map_err(|error| {
@@ -411,6 +595,10 @@ fn body_failed(error: BoxError) -> Error {
         return too_large();
     }
     error.downcast().map_or_else(TransportError::interrupted, |error| *error).into()
+}
+
+fn out_of_time() -> Error {
+    TransportError::new(TransportErrorKind::Timeout, "the attempt took longer than the retry policy gives it").into()
 }
 
 fn too_large() -> Error {

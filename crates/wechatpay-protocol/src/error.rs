@@ -1,10 +1,13 @@
 //! What can go wrong with a call, and what that means for money.
 
 use crate::check::Violation;
+use crate::request::Prepared;
+use crate::response::TOLERANCE;
 use crate::transport::{Sent, TransportError};
 use bytes::Bytes;
 use serde_json::Value;
 use std::fmt;
+use std::time::Duration;
 use wechatpay_model::ErrorCode;
 use wechatpay_model::operation::ErrorRow;
 
@@ -31,6 +34,8 @@ pub enum Error {
     Unverified(Box<Unverified>),
     /// A verified answer came that cannot be read.
     Decode(Box<DecodeError>),
+    /// The request may have been executed, and the operation is not idempotent: repeating it may act twice.
+    OutcomeUnknown(Box<OutcomeUnknown>),
 }
 
 /// Whether the request was executed.
@@ -79,6 +84,7 @@ impl Error {
                 UnverifiedReason::Probe => Executed::Yes,
                 _ => Executed::Maybe,
             },
+            Self::OutcomeUnknown(_) => Executed::Maybe,
         }
     }
 
@@ -92,7 +98,7 @@ impl Error {
                 UnverifiedReason::Probe | UnverifiedReason::UnknownSerial(_) => Retry::Later,
                 _ => Retry::ReadFirst,
             },
-            Self::Decode(_) => Retry::ReadFirst,
+            Self::Decode(_) | Self::OutcomeUnknown(_) => Retry::ReadFirst,
         }
     }
 
@@ -103,6 +109,7 @@ impl Error {
             Self::Api(error) => error.request_id.as_deref(),
             Self::Unverified(error) => error.request_id.as_deref(),
             Self::Decode(error) => error.request_id.as_deref(),
+            Self::OutcomeUnknown(error) => error.source.request_id(),
             Self::Invalid(_) | Self::Signing(_) | Self::Transport(_) => None,
         }
     }
@@ -111,7 +118,44 @@ impl Error {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Api(error) => error.remedy(),
+            Self::OutcomeUnknown(error) => error.source.remedy(),
             _ => None,
+        }
+    }
+
+    /// HTTP status, where an answer came.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Invalid(_) | Self::Signing(_) | Self::Transport(_) => None,
+            Self::Pending(_) => Some(202),
+            Self::Api(error) => Some(error.status),
+            Self::Unverified(error) => Some(error.status),
+            Self::Decode(error) => Some(error.status),
+            Self::OutcomeUnknown(error) => error.source.status(),
+        }
+    }
+
+    /// Error code of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Api(error) => Some(error.code.as_str()),
+            Self::OutcomeUnknown(error) => error.source.code(),
+            _ => None,
+        }
+    }
+
+    /// The name of the variant in traces and in JSON output: `invalid`, `signing`, `transport`, `pending`, `api`,
+    /// `unverified`, `decode`, `outcome_unknown`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid",
+            Self::Signing(_) => "signing",
+            Self::Transport(_) => "transport",
+            Self::Pending(_) => "pending",
+            Self::Api(_) => "api",
+            Self::Unverified(_) => "unverified",
+            Self::Decode(_) => "decode",
+            Self::OutcomeUnknown(_) => "outcome_unknown",
         }
     }
 }
@@ -126,6 +170,7 @@ impl fmt::Display for Error {
             Self::Api(error) => error.fmt(f),
             Self::Unverified(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
+            Self::OutcomeUnknown(error) => error.fmt(f),
         }
     }
 }
@@ -136,6 +181,7 @@ impl std::error::Error for Error {
             Self::Signing(error) => Some(&**error),
             Self::Transport(error) => Some(error),
             Self::Decode(error) => Some(&*error.source),
+            Self::OutcomeUnknown(error) => Some(&error.source),
             _ => None,
         }
     }
@@ -199,8 +245,10 @@ pub struct ApiError {
     pub detail: Option<Value>,
     /// The `Request-ID` header.
     pub request_id: Option<String>,
-    /// The `Retry-After` header in seconds.
-    pub retry_after: Option<u64>,
+    /// The `Retry-After` header, where it counts seconds.
+    pub retry_after: Option<Duration>,
+    /// Seconds by which this machine's clock is ahead (positive) or behind (negative) of the answer's `Date`.
+    pub clock_skew: Option<i64>,
     /// Whether the refusal was signed and the signature verified. One that was not may come from anybody on the way.
     pub authenticated: bool,
     /// The raw body.
@@ -255,6 +303,9 @@ impl fmt::Display for ApiError {
         if !self.authenticated {
             f.write_str(" [the refusal itself is not signed]")?;
         }
+        if self.status == 401 {
+            write_skew(f, self.clock_skew)?;
+        }
         match &*self.documented {
             [] => {}
             [row] => write!(f, "; {} {}", row.meaning(), row.remedy())?,
@@ -288,6 +339,8 @@ pub struct Unverified {
     pub reason: UnverifiedReason,
     /// HTTP status that the answer claims.
     pub status: u16,
+    /// Seconds by which this machine's clock is ahead (positive) or behind (negative) of the answer's `Date`.
+    pub clock_skew: Option<i64>,
     /// The `Request-ID` that it claims.
     pub request_id: Option<String>,
 }
@@ -341,13 +394,56 @@ impl fmt::Display for Unverified {
                 "its signature is a probe (WECHATPAY/SIGNTEST); the request did run, repeat it with the same request number",
             ),
         }?;
+        if matches!(self.reason, UnverifiedReason::Stale(_)) {
+            write_skew(f, self.clock_skew)?;
+        }
         write_request_id(f, self.request_id.as_deref())
+    }
+}
+
+/// A call that may have acted and must not simply be repeated; see [`Error::OutcomeUnknown`].
+///
+/// It carries the request, so that what it should have done can be looked up, and an identical one sent if it was not.
+#[non_exhaustive]
+pub struct OutcomeUnknown {
+    /// Id of the operation, or `raw`.
+    pub operation: String,
+    /// HTTP method.
+    pub method: http::Method,
+    /// Path and query as sent. They may hold an openid or a coupon code, so they are in no `Debug`.
+    pub target: String,
+    /// Body as sent.
+    pub body: Bytes,
+    /// What happened.
+    pub source: Error,
+}
+
+impl OutcomeUnknown {
+    pub(crate) fn new(operation: &str, prepared: &Prepared, source: Error) -> Self {
+        let (method, target, body) = prepared.parts();
+        Self { operation: operation.to_owned(), method, target, body, source }
+    }
+}
+
+impl fmt::Display for OutcomeUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, source, .. } = self;
+        write!(f, "{operation} may have been executed and is not idempotent; read what it changes before repeating it: {source}")
+    }
+}
+
+impl fmt::Debug for OutcomeUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, source, .. } = self;
+        f.debug_struct("OutcomeUnknown").field("operation", operation).field("source", source).finish_non_exhaustive()
     }
 }
 
 /// A verified answer that cannot be read; see [`Error::Decode`].
 #[non_exhaustive]
 pub struct DecodeError {
+    /// HTTP status.
+    pub status: u16,
     /// Where in the answer, as `a.b[0].c`.
     pub path: String,
     /// The `Request-ID` header.
@@ -372,6 +468,17 @@ impl fmt::Debug for DecodeError {
             .field("request_id", &self.request_id)
             .field("source", &self.source)
             .finish_non_exhaustive()
+    }
+}
+
+/// Names the clock where it is far enough off to be the cause.
+fn write_skew(f: &mut fmt::Formatter<'_>, skew: Option<i64>) -> fmt::Result {
+    match skew {
+        Some(skew) if skew.unsigned_abs() > TOLERANCE.unsigned_abs() => {
+            let side = if skew < 0 { "behind" } else { "ahead of" };
+            write!(f, "; this machine's clock is {} seconds {side} the server's: set it right", skew.unsigned_abs())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -42,22 +42,30 @@
 //! reach a `Debug`, an error or a log.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod certificates;
 pub mod check;
 mod client;
 pub mod crypto;
+mod envelope;
 mod error;
+pub mod notification;
+mod observe;
 pub mod request;
 pub mod response;
+pub mod retry;
 mod stamp;
 mod transport;
 mod trust;
 
+pub use certificates::Certificates;
 pub use check::{Violation, ViolationKind};
 pub use client::{BlockingClient, Caller, Client, Merchant, Reply};
 pub use error::{
-    ApiError, BoxError, DecodeError, Error, Executed, Invalid, Pending, Retry, Unverified, UnverifiedReason,
+    ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified, UnverifiedReason,
 };
+pub use observe::{Observer, Report};
 pub use request::BaseUrl;
+pub use retry::RetryPolicy;
 pub use stamp::{Stamp, Stamper, SystemStamper};
 pub use transport::{BlockingTransport, Sent, Transport, TransportError, TransportErrorKind};
 pub use trust::{Trust, Verifier};

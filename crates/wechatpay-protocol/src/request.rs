@@ -24,6 +24,9 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 /// The primary host of the API.
 const OFFICIAL_HOST: &str = "api.mch.weixin.qq.com";
 
+/// Its backup.
+const OFFICIAL_BACKUP_HOST: &str = "api2.mch.weixin.qq.com";
+
 const AGENT: &str = concat!("wechatpay-rust/", env!("CARGO_PKG_VERSION"));
 
 /// Where requests go: scheme and host, and a port where it is not the usual one.
@@ -37,6 +40,11 @@ impl BaseUrl {
     /// `https://api.mch.weixin.qq.com`
     pub fn official() -> Self {
         Self { scheme: Scheme::HTTPS, authority: Authority::from_static(OFFICIAL_HOST) }
+    }
+
+    /// `https://api2.mch.weixin.qq.com`, the backup of [`official`](Self::official).
+    pub fn official_backup() -> Self {
+        Self { scheme: Scheme::HTTPS, authority: Authority::from_static(OFFICIAL_BACKUP_HOST) }
     }
 
     /// Reads `https://host` or `http://host:port`.
@@ -269,6 +277,15 @@ impl Authorization<'_> {
 }
 
 impl Prepared {
+    /// HTTP method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(crate) fn parts(&self) -> (Method, String, Bytes) {
+        (self.method.clone(), self.target.clone(), self.body.clone())
+    }
+
     /// The message to sign for this stamp.
     pub fn message(&self, stamp: &Stamp) -> Vec<u8> {
         message(&self.method, &self.target, stamp, &self.body)

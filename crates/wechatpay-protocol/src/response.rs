@@ -6,9 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, RETRY_AFTER};
+use http::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::time::{Duration, UNIX_EPOCH};
 use wechatpay_model::operation::{Answer, ErrorRow, Spec};
 use wechatpay_model::{COMMON_ERRORS, ErrorCode};
 
@@ -56,8 +57,10 @@ pub fn receive(
 ) -> Result<Verified, Error> {
     let request_id = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let signed = REQUIRED.iter().any(|name| headers.contains_key(*name));
+    let clock_skew = clock_skew(headers, now);
     let unverified = |reason, request_id| {
-        Err(Error::Unverified(Box::new(Unverified { reason, status: status.as_u16(), request_id })))
+        let status = status.as_u16();
+        Err(Error::Unverified(Box::new(Unverified { reason, status, clock_skew, request_id })))
     };
     if !signed && status.is_success() {
         return unverified(UnverifiedReason::Unsigned, request_id);
@@ -77,11 +80,19 @@ pub fn receive(
             let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
             let mut error = refusal(spec, status.as_u16(), body);
             error.request_id = request_id;
-            error.retry_after = retry_after;
+            error.retry_after = retry_after.map(Duration::from_secs);
+            error.clock_skew = clock_skew;
             error.authenticated = serial.is_some();
             Err(Error::Api(Box::new(error)))
         }
     }
+}
+
+/// Seconds by which the clock is ahead of the answer's `Date`.
+fn clock_skew(headers: &HeaderMap, now: i64) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let seconds = i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    Some(now.saturating_sub(seconds))
 }
 
 /// Verifies the signature headers over the raw body and names the serial that signed.
@@ -153,6 +164,7 @@ fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
         detail,
         request_id: None,
         retry_after: None,
+        clock_skew: None,
         authenticated: false,
         body,
         documented,
@@ -197,7 +209,8 @@ fn narrow(rows: &'static [ErrorRow], status: u16, code: &str, message: &str) -> 
 pub fn decode<R: DeserializeOwned>(answer: Answer, verified: &Verified) -> Result<R, Error> {
     let fail = |path: String, source| {
         let (request_id, body) = (verified.request_id.clone(), verified.body.clone());
-        Err(Error::Decode(Box::new(DecodeError { path, request_id, body, source })))
+        let status = verified.status.as_u16();
+        Err(Error::Decode(Box::new(DecodeError { status, path, request_id, body, source })))
     };
     let json: &[u8] = match answer {
         Answer::Empty if verified.body.is_empty() => b"null",

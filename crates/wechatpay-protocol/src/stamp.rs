@@ -1,7 +1,8 @@
 //! Time and randomness: the one place that asks the machine for them.
 
 use crate::error::BoxError;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What makes one signature differ from the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,12 @@ pub trait Stamper: Send + Sync {
     /// The source of randomness failed; nothing is sent then.
     fn nonce(&self) -> Result<String, BoxError>;
 
+    /// Time since some fixed moment, for durations; never goes back.
+    fn monotonic(&self) -> Duration;
+
+    /// Chance, 0 to 65535, that spreads repeats out. Need not be unpredictable.
+    fn jitter(&self) -> u16;
+
     /// Time and nonce of one attempt.
     ///
     /// # Errors
@@ -38,11 +45,22 @@ pub struct SystemStamper;
 
 impl Stamper for SystemStamper {
     fn now(&self) -> i64 {
-        let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => seconds(since),
             Err(before) => -seconds(before.duration()),
         }
+    }
+
+    fn monotonic(&self) -> Duration {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        ORIGIN.get_or_init(Instant::now).elapsed()
+    }
+
+    fn jitter(&self) -> u16 {
+        let mut bytes = [0u8; 2];
+        // Without randomness repeats are not spread out, and signing will say why it fails.
+        getrandom::fill(&mut bytes).map_or(u16::MAX, |()| u16::from_ne_bytes(bytes))
     }
 
     fn nonce(&self) -> Result<String, BoxError> {

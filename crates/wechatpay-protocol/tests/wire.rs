@@ -37,6 +37,12 @@ impl Stamper for Fixed {
     fn now(&self) -> i64 {
         NOW
     }
+    fn monotonic(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+    fn jitter(&self) -> u16 {
+        0
+    }
     fn nonce(&self) -> Result<String, BoxError> {
         Ok("593BEC0C930BF1AFEB40B4A08C8FB242".to_owned())
     }

@@ -18,6 +18,8 @@ open_enum! {
         FrequencyLimitExceed = "FREQUENCY_LIMIT_EXCEED",
         /// 400: The campaign is over or was not started.
         ///
+        /// 400: The code mode of the stock does not allow this.
+        ///
         /// 400: The code mode of the stock does not take uploaded codes.
         ///
         /// 400: The merchant id is not a legal one.
@@ -83,6 +85,8 @@ open_enum! {
         /// 403: The user has as many coupons as allowed.
         RequestBlocked = "REQUEST_BLOCKED",
         /// 400: The coupon was used by another order.
+        ///
+        /// 400: The request number was used before with other parameters; nothing was done now.
         ///
         /// 400: The request number was used before, with other parameters; nothing was created now.
         ///
