@@ -1,6 +1,6 @@
 //! All schema files, parsed; what a `$ref` means.
 
-use crate::schema::{CommonFile, ErrorRow, FamilyFile, Node, OperationFile};
+use crate::schema::{CommonFile, ErrorRow, FamilyFile, Node, NotificationFile, OperationFile};
 use crate::source::{Files, Json, Ordered, Problem, parse};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,8 @@ pub(crate) struct Family {
     pub types_json: Json,
     /// In alphabetical order of their ids.
     pub operations: Vec<Operation>,
+    /// In alphabetical order of their ids.
+    pub notifications: Vec<Notification>,
     /// Whether every file of the folder could be parsed.
     pub complete: bool,
 }
@@ -43,6 +45,13 @@ impl Family {
     /// Path of `types.json`.
     pub(crate) fn types_path(&self) -> String {
         format!("{}/{TYPES}", self.name)
+    }
+
+    /// Every schema outside of `types.json`.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &Node> {
+        let operations = self.operations.iter().map(|operation| &operation.data);
+        let operations = operations.flat_map(|data| std::iter::once(&data.request).chain(&data.response));
+        operations.chain(self.notifications.iter().map(|notification| &notification.data.payload))
     }
 }
 
@@ -72,9 +81,31 @@ impl Operation {
     }
 }
 
+/// One notification file.
+#[derive(Debug)]
+pub(crate) struct Notification {
+    /// Its path.
+    pub path: String,
+    /// Its name without the extension: `coupon_use`.
+    pub name: String,
+    /// What it says.
+    pub data: NotificationFile,
+    /// The same as it is written.
+    pub json: Json,
+}
+
+impl Notification {
+    /// The Rust type of its payload.
+    pub(crate) fn payload_type(&self) -> String {
+        crate::names::upper_camel(&self.name)
+    }
+}
+
 /// Name of the file that holds what all families share.
 pub(crate) const COMMON: &str = "common.json";
 const TYPES: &str = "types.json";
+/// The folder inside of a family that holds its notifications.
+const NOTIFICATIONS: &str = "notifications/";
 
 /// Where a definition stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,11 +172,15 @@ pub(crate) fn referent(reference: &str) -> &str {
 /// What a reference in this file means; `None` if it is of no form that is allowed there.
 pub(crate) fn target<'a>(file: &str, reference: &'a str) -> Option<(Home, &'a str)> {
     let (document, name) = reference.split_once("#/definitions/")?;
+    let (folder, file) = file.split_once('/').unwrap_or(("", file));
+    let deep = file.starts_with(NOTIFICATIONS);
     let home = match document {
-        "" if file == COMMON => Home::Common,
-        "" if file.ends_with("/types.json") => Home::Family,
-        "types.json" if file != COMMON => Home::Family,
-        "../common.json" if file != COMMON => Home::Common,
+        "" if folder.is_empty() => Home::Common,
+        "" if file == TYPES => Home::Family,
+        "types.json" if !folder.is_empty() && !deep => Home::Family,
+        "../types.json" if deep => Home::Family,
+        "../common.json" if !folder.is_empty() && !deep => Home::Common,
+        "../../common.json" if deep => Home::Common,
         _ => return None,
     };
     Some((home, name))
@@ -177,11 +212,16 @@ pub(crate) fn load(files: &Files) -> (Catalog, Vec<Problem>) {
     for (name, files) in folders {
         let before = problems.len();
         let mut types = None;
-        let mut operations = Vec::new();
+        let (mut operations, mut notifications) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let path = format!("{name}/{file}");
             let result = if file == TYPES {
                 parse_both(&path, text).map(|both| types = Some(both))
+            } else if let Some(file) = file.strip_prefix(NOTIFICATIONS) {
+                let name = file.trim_end_matches(".json").to_owned();
+                parse_both(&path, text).map(|(data, json)| notifications.push(Notification { path, name, data, json }))
+            } else if file.contains('/') {
+                Err(vec![Problem::new(&path, "", "nothing reads this file", "move it into `notifications`")])
             } else {
                 let name = file.trim_end_matches(".json").to_owned();
                 parse_both(&path, text).map(|(data, json)| operations.push(Operation { path, name, data, json }))
@@ -190,7 +230,7 @@ pub(crate) fn load(files: &Files) -> (Catalog, Vec<Problem>) {
         }
         let complete = problems.len() == before;
         if let Some((types, types_json)) = types {
-            families.push(Family { name: name.to_owned(), types, types_json, operations, complete });
+            families.push(Family { name: name.to_owned(), types, types_json, operations, notifications, complete });
         } else if complete {
             let path = format!("{name}/{TYPES}");
             let remedy = "write it: title, title_zh, description, definitions";

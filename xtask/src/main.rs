@@ -6,6 +6,7 @@ mod ci;
 mod codegen;
 mod limits;
 mod names;
+mod readme;
 mod rust;
 mod schema;
 mod source;
@@ -17,8 +18,9 @@ use codegen::Mode;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The description of the operation files, which stands beside them and is generated.
+/// The descriptions of the operation and the notification files, which stand beside them and are generated.
 const OPERATION_SCHEMA: &str = "operation.schema.json";
+const NOTIFICATION_SCHEMA: &str = "notification.schema.json";
 
 const HELP: &str = "\
 Chores of this repository.
@@ -26,7 +28,7 @@ Chores of this repository.
 Usage: cargo xtask <CHORE>
 
 Chores:
-  codegen          make crates/wechatpay-model/src/generated from schemas/
+  codegen          make crates/wechatpay-model/src/generated and the tables of README.md from schemas/
   codegen --check  list every generated file that is stale, missing or no longer wanted
   tidy             check what the compiler does not: crate edges, features, house rules
   ci               everything that CI runs, in its order, up to the first failure

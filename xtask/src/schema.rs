@@ -43,6 +43,11 @@ pub(crate) struct OperationFile {
     pub rules: Vec<Rule>,
     /// Whether the request may be repeated.
     pub idempotency: Idempotency,
+    /// How the list is read page by page, where it is one.
+    pub page: Option<Page>,
+    /// Documented limits of how often it may be called.
+    #[serde(default)]
+    pub rate: Vec<Rate>,
     /// Documented refusals.
     #[serde(default)]
     pub errors: Vec<ErrorRow>,
@@ -52,6 +57,115 @@ pub(crate) struct OperationFile {
     pub examples: Vec<Example>,
     /// What the documents disagree on, and what was decided.
     pub note: Option<String>,
+}
+
+/// One event that WeChat Pay sends to the merchant.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NotificationFile {
+    /// Where an editor finds the description of this file.
+    #[serde(rename = "$schema")]
+    #[expect(dead_code, reason = "it is there for editors")]
+    pub schema: Option<String>,
+    /// `family.noun_verb`, equal to the file's place.
+    pub id: String,
+    /// English title.
+    pub title: String,
+    /// Title of the official page.
+    pub title_zh: String,
+    /// Pages that it was transcribed from.
+    pub source: Vec<String>,
+    /// `event_type` of the envelope.
+    pub event_type: String,
+    /// `resource.original_type` of the envelope.
+    pub original_type: String,
+    /// How often WeChat Pay sends it until it is acknowledged, where that is documented.
+    pub delivery: Option<Delivery>,
+    /// What the envelope holds once it is opened.
+    pub payload: Node,
+    /// Payloads; every one is a test.
+    #[serde(default)]
+    #[expect(dead_code, reason = "the tests of the model read them; here only their form counts")]
+    pub examples: Vec<PayloadExample>,
+    /// What the documents disagree on, and what was decided.
+    pub note: Option<String>,
+}
+
+/// How often an event is sent until it is acknowledged.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Delivery {
+    /// Times in all.
+    pub attempts: u32,
+    /// Seconds between two.
+    pub every_seconds: u32,
+}
+
+/// A payload, and what it is read as.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "see NotificationFile::examples")]
+pub(crate) struct PayloadExample {
+    /// What it shows.
+    pub name: String,
+    /// Page that it comes from.
+    pub source: Option<String>,
+    /// The payload as it comes.
+    pub payload: Ordered<Json>,
+    /// The payload as it is written again, where that differs.
+    pub read_as: Option<Ordered<Json>>,
+    /// What is to be said about it.
+    pub note: Option<String>,
+}
+
+/// How a list is read page by page.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    /// The request field that says where a page begins.
+    pub offset: String,
+    /// The request field that says how many items a page holds.
+    pub limit: String,
+    /// `/field` of the answer: the items.
+    pub items: String,
+    /// `/field` of the answer: how many items there are on all pages together.
+    pub total: Option<String>,
+    /// What `offset` counts.
+    pub unit: Unit,
+}
+
+/// What an offset counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Pages.
+    Page,
+    /// Items.
+    Row,
+}
+
+/// A documented limit of how often an operation may be called.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rate {
+    /// Most calls.
+    pub calls: u32,
+    /// In so many seconds.
+    pub seconds: u32,
+    /// Whose calls are counted together.
+    pub per: Per,
+}
+
+/// Whose calls are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Per {
+    /// Those of one merchant.
+    Merchant,
+    /// Those from one address.
+    Ip,
+    /// All, or the document does not say whose.
+    All,
 }
 
 /// `types.json`: the named definitions of a family.
@@ -171,6 +285,7 @@ pub(crate) enum Newtype {
     AppId,
     MchId,
     OutRequestNo,
+    Personal,
     Fen,
 }
 
@@ -185,6 +300,7 @@ impl Newtype {
             Self::AppId => "AppId",
             Self::MchId => "MchId",
             Self::OutRequestNo => "OutRequestNo",
+            Self::Personal => "Personal",
             Self::Fen => "Fen",
         }
     }
@@ -247,6 +363,12 @@ pub(crate) struct Node {
     /// A misspelling in a published document, read as this field and never written.
     #[serde(rename = "x-alias")]
     pub alias: Option<String>,
+    /// `""` is read as absence, even where an object belongs.
+    #[serde(rename = "x-blank")]
+    pub blank: Option<bool>,
+    /// The text travels encrypted.
+    #[serde(rename = "x-sensitive")]
+    pub sensitive: Option<bool>,
     /// The values are compared without regard to ASCII case.
     #[serde(rename = "x-case-blind")]
     pub case_blind: Option<bool>,
@@ -282,6 +404,9 @@ pub(crate) struct Variant {
     pub title: Option<String>,
     /// One or more English sentences.
     pub description: Option<String>,
+    /// Other spellings, read as this value and never written; answers only.
+    #[serde(default)]
+    pub alias: Vec<String>,
 }
 
 /// A limit that draft-07 cannot say. Places are JSON pointers into the request.
@@ -329,10 +454,10 @@ pub(crate) enum Rule {
     FromNow {
         /// Place of the timestamp.
         at: String,
-        /// Fewest seconds.
-        min: i64,
-        /// Most seconds.
-        max: i64,
+        /// Fewest seconds, if there is such a limit.
+        min: Option<i64>,
+        /// Most seconds, if there is such a limit.
+        max: Option<i64>,
     },
     /// It is the merchant id of the caller.
     Caller(String),
@@ -346,7 +471,7 @@ pub(crate) enum Idempotency {
     Safe {},
     /// A repeat with the same value in this field and the same parameters is one effect.
     Key {
-        /// The field.
+        /// The field, or the JSON pointer of one that is inside of another.
         field: String,
     },
     /// A repeat may act twice.
@@ -408,6 +533,15 @@ pub(crate) struct Violation {
 
 /// The description of an operation file, for editors.
 pub(crate) fn operation_schema() -> serde_json::Result<String> {
-    let schema = schemars::r#gen::SchemaSettings::draft07().into_generator().into_root_schema_for::<OperationFile>();
+    schema_of::<OperationFile>()
+}
+
+/// The description of a notification file, for editors.
+pub(crate) fn notification_schema() -> serde_json::Result<String> {
+    schema_of::<NotificationFile>()
+}
+
+fn schema_of<T: JsonSchema>() -> serde_json::Result<String> {
+    let schema = schemars::r#gen::SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
     serde_json::to_string_pretty(&schema).map(|text| text + "\n")
 }

@@ -37,24 +37,24 @@ impl fmt::Display for Problem {
 /// The schema files: path relative to `schemas/` → text.
 pub(crate) type Files = BTreeMap<String, String>;
 
-/// Reads `common.json` and all files of all family folders; `operation.schema.json` is output, not input.
+/// Reads `common.json` and all files of all family folders; what describes the files is output, not input.
 pub(crate) fn read_files(schemas: &Path) -> anyhow::Result<Files> {
     let mut files = Files::new();
-    for entry in list(schemas)? {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = entry.path();
+    collect(schemas, "", &mut files)?;
+    files.retain(|path, _| path != crate::OPERATION_SCHEMA && path != crate::NOTIFICATION_SCHEMA);
+    Ok(files)
+}
+
+fn collect(folder: &Path, prefix: &str, files: &mut Files) -> anyhow::Result<()> {
+    for entry in list(folder)? {
+        let (path, name) = (entry.path(), format!("{prefix}{}", entry.file_name().to_string_lossy()));
         if path.is_dir() {
-            for inner in list(&path)? {
-                let file = inner.file_name().to_string_lossy().into_owned();
-                if file.ends_with(".json") {
-                    files.insert(format!("{name}/{file}"), read(&inner.path())?);
-                }
-            }
-        } else if name.ends_with(".json") && name != crate::OPERATION_SCHEMA {
+            collect(&path, &format!("{name}/"), files)?;
+        } else if name.ends_with(".json") {
             files.insert(name, read(&path)?);
         }
     }
-    Ok(files)
+    Ok(())
 }
 
 fn list(folder: &Path) -> anyhow::Result<Vec<std::fs::DirEntry>> {

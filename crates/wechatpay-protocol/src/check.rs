@@ -359,6 +359,14 @@ fn type_of(value: &Value) -> &'static str {
 
 /// The allowed characters for people: `0-9 A-Z a-z space - _`.
 pub fn describe_charset(charset: &[(char, char)]) -> String {
+    if charset == [('!', '~')] {
+        return "the visible characters of ASCII".to_owned();
+    }
+    let allowed = |c: char| charset.iter().any(|(from, to)| (*from..=*to).contains(&c));
+    if allowed('\u{FFFF}') {
+        let forbidden = (' '..='~').filter(|c| !allowed(*c)).map(String::from).collect::<Vec<_>>();
+        return format!("all but {}", forbidden.join(" "));
+    }
     let name = |c: char| match c {
         ' ' => "space".to_owned(),
         c if c.is_control() => format!("U+{:04X}", u32::from(c)),
@@ -403,10 +411,21 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A value that rules can put in order.
-#[derive(PartialEq, PartialOrd)]
+#[derive(PartialEq)]
 enum Ordered {
     Number(i64),
     Instant(Instant),
+}
+
+/// A number and an instant have no order: a rule over both holds.
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.partial_cmp(b),
+            (Self::Instant(a), Self::Instant(b)) => a.partial_cmp(b),
+            _ => None,
+        }
+    }
 }
 
 fn ordered(value: &Value) -> Option<Ordered> {

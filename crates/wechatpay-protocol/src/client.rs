@@ -1,10 +1,11 @@
 //! The one place where a call happens.
 
+use crate::certificates::Certificates;
 use crate::check::Context;
 use crate::crypto::{AsyncSigner, Signer};
-use crate::error::{BoxError, Error, Executed, Invalid, OutcomeUnknown};
+use crate::error::{BoxError, Error, Executed, Invalid, OutcomeUnknown, UnverifiedReason};
 use crate::observe::{Observer, Report};
-use crate::request::{self, Authorization, BaseUrl, Prepared};
+use crate::request::{self, Authorization, BaseUrl, File, Prepared};
 use crate::response::{self, Verified};
 use crate::retry::{Attempt, BlockingTimer, Budget, RetryPolicy, Timer, within};
 use crate::stamp::{Stamp, Stamper, SystemStamper};
@@ -13,7 +14,7 @@ use crate::trust::Verifier;
 use crate::{Violation, ViolationKind};
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -111,12 +112,12 @@ pub type BlockingClient<T> = Caller<T, dyn Signer, dyn BlockingTimer>;
 pub struct Caller<T, S: ?Sized, W: ?Sized> {
     transport: Arc<T>,
     merchant: Merchant<S>,
-    verifier: Arc<dyn Verifier>,
-    stamper: Arc<dyn Stamper>,
+    pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) stamper: Arc<dyn Stamper>,
     observer: Option<Arc<dyn Observer>>,
     base: BaseUrl,
     backups: Arc<[BaseUrl]>,
-    timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     retrying: Option<Retrying<W>>,
 }
 
@@ -135,7 +136,7 @@ impl<W: ?Sized> Clone for Retrying<W> {
 }
 
 /// What is asked: an operation with its arguments laid out, or any path.
-struct Call {
+pub(crate) struct Call {
     spec: Option<&'static Spec>,
     prepared: Prepared,
 }
@@ -220,9 +221,17 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     }
 
     fn prepare(&self, spec: &'static Spec, arguments: Value) -> Result<Call, Error> {
-        let context = Context { now: self.stamper.now(), mchid: self.merchant.mchid.as_str() };
-        let prepared = request::prepare(spec, arguments, &context).map_err(Error::Invalid)?;
+        let prepared = request::prepare(spec, arguments, &self.context()).map_err(Error::Invalid)?;
         Ok(Call { spec: Some(spec), prepared })
+    }
+
+    fn prepare_upload(&self, spec: &'static Spec, arguments: Value, file: File<'_>) -> Result<Call, Error> {
+        let prepared = request::prepare_upload(spec, arguments, file, &self.context()).map_err(Error::Invalid)?;
+        Ok(Call { spec: Some(spec), prepared })
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { now: self.stamper.now(), mchid: self.merchant.mchid.as_str() }
     }
 
     fn stamp(&self) -> Result<Stamp, Error> {
@@ -245,6 +254,16 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
         call.prepared
             .sign_with(base, &authorization, announce.as_deref(), stamp, &signature)
             .map_err(|error| Error::Signing(error.into()))
+    }
+
+    /// The certificates to refresh because of this outcome.
+    fn certificates_for(&self, outcome: &Result<Verified, Error>) -> Option<&Certificates> {
+        match outcome {
+            Err(Error::Unverified(answer)) if matches!(answer.reason, UnverifiedReason::UnknownSerial(_)) => {
+                self.verifier.certificates()
+            }
+            _ => None,
+        }
     }
 
     fn receive(&self, call: &Call, parts: &Parts, body: Bytes) -> Result<Verified, Error> {
@@ -372,6 +391,29 @@ impl<T: Transport> Client<T> {
         Reply::read(O::SPEC.answer(), self.exchange(&call).await?)
     }
 
+    /// Calls an operation that takes a file; of the request only the operation's own fields get signed (P15).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
+        let call = self.prepare_upload(O::SPEC, arguments(operation)?, file)?;
+        Reply::read(O::SPEC.answer(), self.exchange(&call).await?)
+    }
+
+    /// [`upload`](Self::upload) with untyped arguments, checked all the same; the answer is untyped too.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn call_upload(
+        &self,
+        spec: &'static Spec,
+        arguments: Value,
+        file: File<'_>,
+    ) -> Result<Reply<Value>, Error> {
+        let call = self.prepare_upload(spec, arguments, file)?;
+        Reply::read(spec.answer(), self.exchange(&call).await?)
+    }
+
     /// Calls an operation with untyped arguments, checked all the same; the answer is untyped too.
     ///
     /// # Errors
@@ -439,17 +481,38 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// One attempt, signed afresh.
+    /// One attempt. An answer signed with a key that is not known yet is read again once the certificates are fresh.
     async fn attempt(&self, call: &Call, host: usize) -> Result<Verified, Error> {
+        let (parts, body) = self.carry(call, host).await?;
+        let outcome = self.receive(call, &parts, body.clone());
+        match self.certificates_for(&outcome) {
+            Some(certificates) => {
+                self.refresh(certificates).await;
+                self.receive(call, &parts, body)
+            }
+            None => outcome,
+        }
+    }
+
+    /// There and back, signed afresh.
+    pub(crate) async fn carry(&self, call: &Call, host: usize) -> Result<(Parts, Bytes), Error> {
+        let (parts, body) = self.transport.call(self.sign(call, host).await?).await?.into_parts();
+        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(body_failed)?;
+        Ok((parts, body.to_bytes()))
+    }
+
+    /// There, and as far back as the status; the body is neither collected nor verified.
+    pub(crate) async fn open(&self, call: &Call) -> Result<(StatusCode, T::Body), Error> {
+        let (parts, body) = self.transport.call(self.sign(call, 0).await?).await?.into_parts();
+        Ok((parts.status, body))
+    }
+
+    async fn sign(&self, call: &Call, host: usize) -> Result<Request<Bytes>, Error> {
         let signer = &*self.merchant.signer;
         let stamp = self.stamp()?;
         let message = call.prepared.message(&stamp);
         let signature = signer.sign(&message).await;
-        let request = self.request(call, host, signer.scheme(), &stamp, signature)?;
-
-        let (parts, body) = self.transport.call(request).await?.into_parts();
-        let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(body_failed)?;
-        self.receive(call, &parts, body.to_bytes())
+        self.request(call, host, signer.scheme(), &stamp, signature)
     }
 }
 
@@ -480,6 +543,24 @@ impl<T: BlockingTransport> BlockingClient<T> {
     pub fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
         let call = self.prepare(O::SPEC, arguments(operation)?)?;
         Reply::read(O::SPEC.answer(), self.exchange(&call)?)
+    }
+
+    /// Calls an operation that takes a file; of the request only the operation's own fields get signed (P15).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
+        let call = self.prepare_upload(O::SPEC, arguments(operation)?, file)?;
+        Reply::read(O::SPEC.answer(), self.exchange(&call)?)
+    }
+
+    /// [`upload`](Self::upload) with untyped arguments, checked all the same; the answer is untyped too.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn call_upload(&self, spec: &'static Spec, arguments: Value, file: File<'_>) -> Result<Reply<Value>, Error> {
+        let call = self.prepare_upload(spec, arguments, file)?;
+        Reply::read(spec.answer(), self.exchange(&call)?)
     }
 
     /// Calls an operation with untyped arguments, checked all the same; the answer is untyped too.
@@ -548,14 +629,22 @@ impl<T: BlockingTransport> BlockingClient<T> {
         }
     }
 
-    /// One attempt, signed afresh.
+    /// One attempt. An answer signed with a key that is not known yet is read again once the certificates are fresh.
     fn attempt(&self, call: &Call, host: usize, timeout: Option<Duration>) -> Result<Verified, Error> {
-        let signer = &*self.merchant.signer;
-        let stamp = self.stamp()?;
-        let signature = signer.sign(&call.prepared.message(&stamp));
-        let request = self.request(call, host, signer.scheme(), &stamp, signature)?;
+        let (parts, body) = self.carry(call, host, timeout)?;
+        let outcome = self.receive(call, &parts, body.clone());
+        match self.certificates_for(&outcome) {
+            Some(certificates) => {
+                self.refresh(certificates, timeout);
+                self.receive(call, &parts, body)
+            }
+            None => outcome,
+        }
+    }
 
-        let (parts, reader) = self.transport.call(request, timeout)?.into_parts();
+    /// There and back, signed afresh.
+    pub(crate) fn carry(&self, call: &Call, host: usize, timeout: Option<Duration>) -> Result<(Parts, Bytes), Error> {
+        let (parts, reader) = self.transport.call(self.sign(call, host)?, timeout)?.into_parts();
         let mut body = Vec::new();
         let limit = BODY_LIMIT as u64;
         reader.take(limit + 1).read_to_end(&mut body).map_err(|error| {
@@ -566,7 +655,20 @@ impl<T: BlockingTransport> BlockingClient<T> {
         if body.len() > BODY_LIMIT {
             return Err(too_large());
         }
-        self.receive(call, &parts, body.into())
+        Ok((parts, body.into()))
+    }
+
+    /// There, and as far back as the status; the body is neither read nor verified.
+    pub(crate) fn open(&self, call: &Call) -> Result<(StatusCode, T::Body), Error> {
+        let (parts, body) = self.transport.call(self.sign(call, 0)?, self.timeout)?.into_parts();
+        Ok((parts.status, body))
+    }
+
+    fn sign(&self, call: &Call, host: usize) -> Result<Request<Bytes>, Error> {
+        let signer = &*self.merchant.signer;
+        let stamp = self.stamp()?;
+        let signature = signer.sign(&call.prepared.message(&stamp));
+        self.request(call, host, signer.scheme(), &stamp, signature)
     }
 }
 
@@ -578,7 +680,7 @@ fn arguments<O: Operation>(operation: &O) -> Result<Value, Error> {
     })
 }
 
-fn raw(method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Call, Error> {
+pub(crate) fn raw(method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Call, Error> {
     let prepared = request::prepare_raw(method, path, query, body).map_err(Error::Invalid)?;
     Ok(Call { spec: None, prepared })
 }

@@ -368,34 +368,43 @@ pub enum UnverifiedReason {
     /// `WECHATPAY/SIGNTEST/…`: WeChat Pay tests whether signatures are checked. The request did run; repeat it with
     /// the same request number.
     Probe,
+    /// A downloaded file is not the one whose hash a verified answer named.
+    HashMismatch,
 }
 
-impl fmt::Display for Unverified {
+impl fmt::Display for UnverifiedReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the answer ({}) is not believed: ", self.status)?;
-        match &self.reason {
-            UnverifiedReason::Unsigned => f.write_str("it is a success without a signature, so treated as forged"),
-            UnverifiedReason::MissingHeader(name) => write!(f, "its header {name} is missing"),
-            UnverifiedReason::DuplicateHeader(name) => write!(f, "its header {name} came more than once"),
-            UnverifiedReason::MalformedHeader(name) => write!(f, "its header {name} cannot be read"),
-            UnverifiedReason::UnknownType(name) => write!(f, "its signature type {name} is not known here"),
-            UnverifiedReason::Stale(seconds) => write!(
+        match self {
+            Self::Unsigned => f.write_str("it carries no signature, so it counts as forged"),
+            Self::MissingHeader(name) => write!(f, "its header {name} is missing"),
+            Self::DuplicateHeader(name) => write!(f, "its header {name} came more than once"),
+            Self::MalformedHeader(name) => write!(f, "its header {name} cannot be read"),
+            Self::UnknownType(name) => write!(f, "its signature type {name} is not known here"),
+            Self::Stale(seconds) => write!(
                 f,
                 "it was signed {} seconds {} this machine's clock, 300 are tolerated; check the clock",
                 seconds.unsigned_abs(),
                 if *seconds < 0 { "before" } else { "after" }
             ),
-            UnverifiedReason::UnknownSerial(serial) => write!(
+            Self::UnknownSerial(serial) => write!(
                 f,
-                "it is signed with {serial}, which is not trusted; add that public key or certificate if it is WeChat Pay's"
+                "it is signed with {serial}, which is not trusted; add that public key or certificate if it is WeChat \
+                 Pay's"
             ),
-            UnverifiedReason::Mismatch => f.write_str("its signature does not fit its bytes; it was changed or forged"),
-            UnverifiedReason::Probe => f.write_str(
-                "its signature is a probe (WECHATPAY/SIGNTEST); the request did run, repeat it with the same request number",
-            ),
-        }?;
-        if matches!(self.reason, UnverifiedReason::Stale(_)) {
-            write_skew(f, self.clock_skew)?;
+            Self::Mismatch => f.write_str("its signature does not fit its bytes; it was changed or forged"),
+            Self::Probe => f.write_str("its signature is a probe (WECHATPAY/SIGNTEST)"),
+            Self::HashMismatch => f.write_str("the file's hash is not the one that was announced; throw it away"),
+        }
+    }
+}
+
+impl fmt::Display for Unverified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the answer ({}) is not believed: {}", self.status, self.reason)?;
+        match self.reason {
+            UnverifiedReason::Probe => f.write_str("; the request did run, repeat it with the same request number")?,
+            UnverifiedReason::Stale(_) => write_skew(f, self.clock_skew)?,
+            _ => {}
         }
         write_request_id(f, self.request_id.as_deref())
     }

@@ -46,10 +46,12 @@ pub mod certificates;
 pub mod check;
 mod client;
 pub mod crypto;
+mod download;
 mod envelope;
 mod error;
 pub mod notification;
 mod observe;
+mod refresh;
 pub mod request;
 pub mod response;
 pub mod retry;
@@ -60,11 +62,13 @@ mod trust;
 pub use certificates::Certificates;
 pub use check::{Violation, ViolationKind};
 pub use client::{BlockingClient, Caller, Client, Merchant, Reply};
+pub use download::Download;
 pub use error::{
     ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified, UnverifiedReason,
 };
 pub use observe::{Observer, Report};
-pub use request::BaseUrl;
+pub use refresh::RefreshError;
+pub use request::{BaseUrl, File};
 pub use retry::RetryPolicy;
 pub use stamp::{Stamp, Stamper, SystemStamper};
 pub use transport::{BlockingTransport, Sent, Transport, TransportError, TransportErrorKind};

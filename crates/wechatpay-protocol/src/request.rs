@@ -83,7 +83,10 @@ pub struct Prepared {
     method: Method,
     target: String,
     headers: HeaderMap,
+    content_type: HeaderValue,
     body: Bytes,
+    /// What the signature covers of the body: all of it, except of a multipart one.
+    signed: Bytes,
 }
 
 impl fmt::Debug for Prepared {
@@ -97,7 +100,30 @@ impl fmt::Debug for Prepared {
 ///
 /// # Errors
 /// Every violation there is.
-pub fn prepare(spec: &Spec, mut arguments: Value, context: &Context<'_>) -> Result<Prepared, Invalid> {
+pub fn prepare(spec: &Spec, arguments: Value, context: &Context<'_>) -> Result<Prepared, Invalid> {
+    lay_out(spec, arguments, None, context)
+}
+
+/// [`prepare`] for an operation whose body is multipart: the fields become the `meta` part, which alone is signed.
+///
+/// # Errors
+/// Every violation there is; a file that holds the boundary between the parts.
+pub fn prepare_upload(spec: &Spec, arguments: Value, file: File<'_>, context: &Context<'_>) -> Result<Prepared, Invalid> {
+    let boundary = BOUNDARY.as_bytes();
+    if file.bytes.windows(boundary.len()).any(|window| window == boundary) {
+        let message = "the file holds the boundary that separates the parts of the request".to_owned();
+        let violations = vec![Violation { pointer: String::new(), kind: ViolationKind::Format, message }];
+        return Err(Invalid { operation: spec.id().to_owned(), violations });
+    }
+    lay_out(spec, arguments, Some(file), context)
+}
+
+fn lay_out(
+    spec: &Spec,
+    mut arguments: Value,
+    file: Option<File<'_>>,
+    context: &Context<'_>,
+) -> Result<Prepared, Invalid> {
     check::resolve_aliases(spec, &mut arguments);
     let mut violations = check::check(spec, &arguments, context);
     let mut fields = match arguments {
@@ -106,19 +132,74 @@ pub fn prepare(spec: &Spec, mut arguments: Value, context: &Context<'_>) -> Resu
     };
     let target = target(spec, &mut fields, &mut violations);
     let headers = headers(spec, &mut fields, &mut violations);
-    let body = match spec.body() {
-        Body::Json => serde_json::to_vec(&fields).map(Bytes::from).map_err(|error| error.to_string()),
-        Body::None => Ok(Bytes::new()),
-        _ => Err("is sent as multipart, which a plain call cannot do; use upload".to_owned()),
+    let fields = match spec.body() {
+        Body::None => Bytes::new(),
+        _ => Bytes::from(Value::Object(fields).to_string()),
+    };
+    let body = match (spec.body(), file) {
+        (Body::Multipart, Some(file)) => Ok((multipart(&fields, file), multipart_type())),
+        (Body::Multipart, None) => Err("takes a file; use upload"),
+        (_, Some(_)) => Err("takes no file; use send"),
+        (_, None) => Ok((fields.clone(), HeaderValue::from_static(JSON))),
     };
     match body {
-        Ok(body) if violations.is_empty() => Ok(Prepared { method: method(spec), target, headers, body }),
+        Ok((body, content_type)) if violations.is_empty() => {
+            Ok(Prepared { method: method(spec), target, headers, content_type, body, signed: fields })
+        }
         Ok(_) => Err(Invalid { operation: spec.id().to_owned(), violations }),
         Err(message) => {
+            let message = message.to_owned();
             violations.push(Violation { pointer: String::new(), kind: ViolationKind::Type, message });
             Err(Invalid { operation: spec.id().to_owned(), violations })
         }
     }
+}
+
+const JSON: &str = "application/json";
+
+/// Separates the parts of a multipart body; a file that holds it is refused.
+const BOUNDARY: &str = "wechatpay-7d0ef7a4a3c94e0b8f1c2d5e6a9b3c41";
+
+fn multipart_type() -> HeaderValue {
+    HeaderValue::from_static("multipart/form-data; boundary=wechatpay-7d0ef7a4a3c94e0b8f1c2d5e6a9b3c41")
+}
+
+/// A file to send beside the fields of an operation whose body is multipart.
+#[derive(Debug, Clone, Copy)]
+pub struct File<'a> {
+    /// Its name; the extension decides the content type.
+    pub name: &'a str,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+impl File<'_> {
+    fn content_type(&self) -> &'static str {
+        let extension = self.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("jpg" | "jpeg") => "image/jpeg",
+            Some("png") => "image/png",
+            Some("bmp") => "image/bmp",
+            _ => "application/octet-stream",
+        }
+    }
+}
+
+/// The `meta` part, which is the JSON that gets signed, and the `file` part (P15).
+fn multipart(meta: &[u8], file: File<'_>) -> Bytes {
+    // What would end the quoted name is escaped as browsers do it.
+    let name = file.name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
+    let content_type = file.content_type();
+    let mut body = Vec::with_capacity(meta.len() + file.bytes.len() + 512);
+    body.extend_from_slice(
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"meta\"\r\nContent-Type: {JSON}\r\n\r\n").as_bytes(),
+    );
+    body.extend_from_slice(meta);
+    let disposition = format!("Content-Disposition: form-data; name=\"file\"; filename=\"{name}\"");
+    body.extend_from_slice(format!("\r\n--{BOUNDARY}\r\n{disposition}\r\nContent-Type: {content_type}\r\n\r\n").as_bytes());
+    body.extend_from_slice(file.bytes);
+    body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
+    body.into()
 }
 
 fn method(spec: &Spec) -> Method {
@@ -223,7 +304,8 @@ pub fn prepare_raw(
         target.extend(utf8_percent_encode(value, RESERVED));
     }
     let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-    Ok(Prepared { method, target, headers: HeaderMap::new(), body })
+    let content_type = HeaderValue::from_static(JSON);
+    Ok(Prepared { method, target, headers: HeaderMap::new(), content_type, signed: body.clone(), body })
 }
 
 /// Why a path would not reach the other side as the bytes that were signed.
@@ -282,13 +364,23 @@ impl Prepared {
         &self.method
     }
 
+    /// Path and query, as they get signed and sent.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// The bytes of the body, as they get sent.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     pub(crate) fn parts(&self) -> (Method, String, Bytes) {
         (self.method.clone(), self.target.clone(), self.body.clone())
     }
 
     /// The message to sign for this stamp.
     pub fn message(&self, stamp: &Stamp) -> Vec<u8> {
-        message(&self.method, &self.target, stamp, &self.body)
+        message(&self.method, &self.target, stamp, &self.signed)
     }
 
     /// The request to send, signed. The signed bytes are the sent bytes.
@@ -312,8 +404,8 @@ impl Prepared {
         if let Some(headers) = request.headers_mut() {
             headers.reserve(self.headers.len() + 5);
             headers.extend(self.headers.clone());
-            headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(ACCEPT, HeaderValue::from_static(JSON));
+            headers.insert(CONTENT_TYPE, self.content_type.clone());
             headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
             let mut value = HeaderValue::try_from(authorization.header(stamp, signature))?;
             value.set_sensitive(true);

@@ -1,22 +1,28 @@
 //! Whose signatures are believed.
 
+use crate::certificates::Certificates;
 use crate::crypto::VerifyingKey;
 use std::fmt;
 use std::sync::Arc;
 
 /// Finds the key that a serial names.
 ///
-/// [`Trust`] is the one most users want. A verifier may hold public keys (`PUB_KEY_ID_…`) and platform certificates at
-/// the same time, as merchants do while they migrate.
+/// [`Trust`] is the one for fixed keys, [`Certificates`] the one for platform certificates that change. A verifier may
+/// hold public keys (`PUB_KEY_ID_…`) and platform certificates at the same time, as merchants do while they migrate.
 pub trait Verifier: Send + Sync {
     /// The key of this serial; serials are exact strings, never numbers.
     fn key(&self, serial: &str) -> Option<Arc<dyn VerifyingKey>>;
 
     /// The serial that requests announce in `Wechatpay-Serial`: the key that answers should be signed with.
     fn preferred(&self) -> Option<String>;
+
+    /// The platform certificates behind it, if it is one that can be refreshed.
+    fn certificates(&self) -> Option<&Certificates> {
+        None
+    }
 }
 
-/// A fixed set of trusted keys.
+/// A fixed set of trusted keys; [`Certificates`] is the set that is kept up to date.
 #[derive(Clone, Default)]
 pub struct Trust {
     keys: Vec<(String, Arc<dyn VerifyingKey>)>,
@@ -67,6 +73,10 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
 
     fn preferred(&self) -> Option<String> {
         (**self).preferred()
+    }
+
+    fn certificates(&self) -> Option<&Certificates> {
+        (**self).certificates()
     }
 }
 

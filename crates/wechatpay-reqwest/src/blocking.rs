@@ -9,6 +9,37 @@ use wechatpay_protocol::{BlockingTransport, TransportError};
 /// A transport for code without an async runtime. Clones share its connections.
 ///
 /// Inside an async runtime it answers an error instead of stalling the runtime's thread.
+///
+/// ```
+/// use wechatpay_model::favor::GetStock;
+/// use wechatpay_protocol::{BaseUrl, BlockingClient, Error, Merchant, Trust, crypto::aws_lc};
+/// use wechatpay_reqwest::BlockingReqwest;
+///
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # let sandbox = runtime.block_on(wechatpay_sandbox::Sandbox::start())?;
+/// # let (base_url, keys) = (sandbox.base_url(), sandbox.merchant());
+/// // The keys of a merchant: here those of a sandbox.
+/// let signer = aws_lc::Signer::from_pem(&keys.private_key_pem)?;
+/// let key = aws_lc::VerifyingKey::from_public_key_pem(&keys.public_key_pem)?;
+/// let client = BlockingClient::new(
+///     BlockingReqwest::new()?,
+///     Merchant::new(keys.mchid.as_str(), keys.serial_no.as_str(), signer),
+///     Trust::new().with_public_key(keys.public_key_id.as_str(), key),
+/// )
+/// .with_base_url(BaseUrl::parse(&base_url)?);
+///
+/// // Typed, checked before it is signed, and answered with the documented remedy.
+/// let get = GetStock::builder().stock_id("9865000").stock_creator_mchid(keys.mchid.as_str()).build();
+/// match client.send(&get) {
+///     Err(Error::Api(refusal)) => assert_eq!((refusal.status, refusal.remedy()), (404, Some("Check the stock id."))),
+///     other => panic!("{other:?}"),
+/// }
+///
+/// // Any path, signed and verified all the same.
+/// let list = client.get("/v3/certificates")?;
+/// assert!(list.value["data"].is_array());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct BlockingReqwest(Client);
 

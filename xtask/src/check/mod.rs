@@ -1,7 +1,9 @@
 //! What must be true of the schema files beyond their form. Every check goes on after a finding.
 
 mod node;
+mod notification;
 mod operation;
+mod page;
 mod rules;
 
 use crate::catalog::{COMMON, Catalog, Family, Home, Scope};
@@ -74,6 +76,47 @@ fn check_family(catalog: &Catalog, family: &Family, problems: &mut Vec<Problem>)
         }
         operation::check(&scope, family, operation, &mut findings);
     }
+    for notification in &family.notifications {
+        let mut findings = Findings { file: &notification.path, problems };
+        let name = notification.payload_type();
+        if let Some(other) = taken.insert(name.clone(), notification.path.clone()) {
+            let what = format!("the Rust name `{name}` is taken already, by {other}");
+            findings.add("/id", what, "rename the notification or the other");
+        }
+        notification::check(&scope, family, notification, &mut findings);
+    }
+}
+
+/// Where a file stands, its titles and where it comes from: `texts` are its id and both titles.
+fn head(family: &Family, name: &str, texts: [&String; 3], source: &[String], findings: &mut Findings) {
+    let [id, title, title_zh] = texts;
+    let expected = format!("{}.{name}", family.name);
+    if *id != expected {
+        let remedy = format!("the place of the file says `{expected}`: rename one");
+        findings.add("/id", format_args!("`{id}` is not where it belongs"), remedy);
+    }
+    let type_name = names::upper_camel(name);
+    if !names::is_snake(name) {
+        findings.add("/id", format_args!("`{name}` is no verb_noun"), "name the file in snake_case");
+    } else if names::is_reserved(&type_name) {
+        findings.add("/id", format_args!("`{type_name}` means something else in Rust"), "rename it");
+    }
+    for (pointer, text) in [("/title", title), ("/title_zh", title_zh)] {
+        if text.trim().is_empty() {
+            findings.add(pointer, "it is empty", "write the title");
+        }
+    }
+    if source.is_empty() {
+        findings.add("/source", "it comes from nowhere", "name the page that it was transcribed from");
+    }
+    for (i, source) in source.iter().enumerate().filter(|(_, source)| !is_address(source)) {
+        findings.add(&below("/source", i), format_args!("`{source}` is no address"), "write https://…");
+    }
+}
+
+fn is_address(source: &str) -> bool {
+    let rest = source.strip_prefix("https://").or_else(|| source.strip_prefix("http://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '<', '>']))
 }
 
 /// Takes the Rust names of a definition; the answer is who has one of them already.
@@ -82,16 +125,13 @@ fn take(taken: &mut BTreeMap<String, String>, name: &str, node: &Node, by: Strin
     taken.insert(name.to_owned(), by).or(unknown)
 }
 
-/// Names of the definitions of this home that some operation needs.
+/// Names of the definitions of this home that some operation or notification needs.
 fn used<'a>(catalog: &'a Catalog, families: &'a [Family], home: Home) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     for family in families {
         let scope = Scope::of(catalog, family);
         let mut names = BTreeSet::new();
-        for operation in &family.operations {
-            scope.reachable(&operation.data.request, &mut names);
-            operation.data.response.iter().for_each(|response| scope.reachable(response, &mut names));
-        }
+        family.roots().for_each(|root| scope.reachable(root, &mut names));
         found.extend(names.into_iter().filter(|name| scope.find(name).is_some_and(|(at, _)| at == home)));
     }
     found
@@ -99,7 +139,7 @@ fn used<'a>(catalog: &'a Catalog, families: &'a [Family], home: Home) -> BTreeSe
 
 fn unused(definitions: &Ordered<Node>, used: &BTreeSet<&str>, findings: &mut Findings) {
     for name in definitions.keys().filter(|name| !used.contains(name)) {
-        findings.add(&below("/definitions", name), "no operation uses this definition", "delete it");
+        findings.add(&below("/definitions", name), "nothing uses this definition", "delete it");
     }
 }
 

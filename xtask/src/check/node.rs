@@ -5,7 +5,7 @@ use crate::catalog::{Scope, target};
 use crate::limits::text_limits;
 use crate::names;
 use crate::schema::{Kind, Newtype, Node, Variant};
-use crate::source::below;
+use crate::source::{Ordered, below};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a schema stands, which decides what it may be.
@@ -15,6 +15,8 @@ pub(super) enum Place {
     Request,
     /// The `response` of an operation.
     Response,
+    /// The `payload` of a notification.
+    Payload,
     /// A named definition.
     Definition,
     /// A property of an object.
@@ -24,8 +26,9 @@ pub(super) enum Place {
 }
 
 pub(super) fn check(scope: &Scope, node: &Node, pointer: &str, place: Place, findings: &mut Findings) {
-    if node.alias.is_some() && place != Place::Property {
-        findings.add(&below(pointer, "x-alias"), "only a property has another name", "move it to the property");
+    let of_property = [("x-alias", node.alias.is_some()), ("x-blank", node.blank.is_some())];
+    for (word, _) in of_property.into_iter().filter(|(_, there)| *there && place != Place::Property) {
+        findings.add(&below(pointer, word), format_args!("`{word}` is of properties"), "move it to the property");
     }
     if let Some(reference) = &node.reference {
         check_reference(scope, node, reference, pointer, place, findings);
@@ -35,7 +38,7 @@ pub(super) fn check(scope: &Scope, node: &Node, pointer: &str, place: Place, fin
         findings.add(pointer, "neither `type` nor `$ref`", "say what it is");
         return;
     };
-    let outermost = matches!(place, Place::Request | Place::Response);
+    let outermost = matches!(place, Place::Request | Place::Response | Place::Payload);
     if outermost && kind != Kind::Object {
         let what = format!("it must be an object, not {}", kind.name());
         findings.add(&below(pointer, "type"), what, "describe the fields side by side");
@@ -64,7 +67,7 @@ pub(super) fn check(scope: &Scope, node: &Node, pointer: &str, place: Place, fin
 
 fn check_reference(scope: &Scope, node: &Node, reference: &str, pointer: &str, place: Place, findings: &mut Findings) {
     let at = below(pointer, "$ref");
-    let beside = keywords(node).into_iter().filter(|word| !matches!(*word, "title" | "description" | "x-alias"));
+    let beside = keywords(node).into_iter().filter(|word| !matches!(*word, "title" | "description" | "x-alias" | "x-blank"));
     for word in beside {
         let remedy = "draft-07 ignores it there: move it into the definition";
         findings.add(&below(pointer, word), format_args!("`{word}` beside a `$ref`"), remedy);
@@ -75,10 +78,16 @@ fn check_reference(scope: &Scope, node: &Node, reference: &str, pointer: &str, p
     match found {
         None => {
             let what = format!("`{reference}` leads nowhere");
-            findings.add(&at, what, "use types.json#/definitions/Name or ../common.json#/definitions/Name");
+            let remedy = if findings.file.contains("/notifications/") {
+                "use ../types.json#/definitions/Name or ../../common.json#/definitions/Name"
+            } else {
+                "use types.json#/definitions/Name or ../common.json#/definitions/Name"
+            };
+            findings.add(&at, what, remedy);
         }
-        Some(_) if place == Place::Request => {
-            findings.add(&at, "a request is not shared", "write its fields here");
+        Some(_) if matches!(place, Place::Request | Place::Payload) => {
+            let what = if place == Place::Request { "a request is not shared" } else { "a payload is not shared" };
+            findings.add(&at, what, "write its fields here");
         }
         Some(definition) if place == Place::Response && definition.kind != Some(Kind::Object) => {
             findings.add(&at, "an answer must be an object", "refer to an object");
@@ -113,6 +122,8 @@ fn keywords(node: &Node) -> Vec<&'static str> {
         ("x-type", node.newtype.is_some()),
         ("x-unit", node.unit.is_some()),
         ("x-alias", node.alias.is_some()),
+        ("x-blank", node.blank.is_some()),
+        ("x-sensitive", node.sensitive.is_some()),
         ("x-case-blind", node.case_blind.is_some()),
         ("x-variants", node.variants.is_some()),
     ];
@@ -124,7 +135,7 @@ fn misplaced(node: &Node, kind: Kind, pointer: &str, findings: &mut Findings) {
     let own: &[&str] = match kind {
         Kind::Object => &["required", "properties"],
         Kind::Array => &["items", "minItems", "maxItems"],
-        Kind::String => &["minLength", "maxLength", "pattern", "enum", "format", "x-type"],
+        Kind::String => &["minLength", "maxLength", "pattern", "enum", "format", "x-type", "x-blank", "x-sensitive"],
         Kind::Integer => &["minimum", "maximum", "enum", "x-type", "x-unit"],
         Kind::Number => &["minimum", "maximum", "x-unit"],
         Kind::Boolean => &[],
@@ -176,6 +187,13 @@ fn check_object(scope: &Scope, node: &Node, pointer: &str, findings: &mut Findin
         if let Some(other) = names.insert(name.replace(['_', '-'], "").to_ascii_lowercase(), name) {
             let what = format!("`{name}` and `{other}` would be one Rust field");
             findings.add(&at, what, "keep one; the other may be its `x-alias`");
+        }
+        if field.blank.is_some() && node.requires(name) {
+            let what = "`x-blank` on a required property";
+            findings.add(&below(&at, "x-blank"), what, "take the name out of `required`: it may be absent");
+        }
+        if field.sensitive.is_some() && field.one_of.is_some() {
+            findings.add(&below(&at, "x-sensitive"), "`x-sensitive` beside `enum`", "keep one of the two");
         }
         check(scope, field, &at, Place::Property, findings);
     }
@@ -232,9 +250,16 @@ fn check_string(node: &Node, pointer: &str, findings: &mut Findings) {
             findings.add(&at, format_args!("`{text}` and `{other}` have one Rust name, `{name}`"), remedy);
         }
     }
-    for key in node.variants.iter().flat_map(|variants| variants.keys()).filter(|key| !wires.contains(key)) {
+    let mut read = wires.clone();
+    for (key, variant) in node.variants.iter().flat_map(Ordered::iter) {
         let at = below(&below(pointer, "x-variants"), key);
-        findings.add(&at, format_args!("`{key}` is no value of the `enum`"), "add it there or delete it here");
+        if !wires.contains(key) {
+            findings.add(&at, format_args!("`{key}` is no value of the `enum`"), "add it there or delete it here");
+        }
+        for (i, alias) in variant.alias.iter().enumerate().filter(|(_, alias)| !read.insert(alias)) {
+            let what = format!("`{alias}` is read already");
+            findings.add(&below(&below(&at, "alias"), i), what, "delete it here, or from the `enum`");
+        }
     }
 }
 

@@ -1,64 +1,56 @@
 //! One operation: its id, and where each field of the request travels.
 
-use super::{Findings, error_rows, node, rules};
+use super::{Findings, error_rows, head, node, page, rules};
 use crate::catalog::{Family, Operation, Scope};
-use crate::names;
 use crate::schema::{Body, Idempotency, Kind, Method, Node};
 use crate::source::{Ordered, below};
 use std::collections::BTreeMap;
 
 pub(super) fn check(scope: &Scope, family: &Family, operation: &Operation, findings: &mut Findings) {
     let data = &operation.data;
-    let expected = format!("{}.{}", family.name, operation.name);
-    if data.id != expected {
-        let remedy = format!("the place of the file says `{expected}`: rename one");
-        findings.add("/id", format_args!("`{}` is not where it belongs", data.id), remedy);
-    }
-    if !names::is_snake(&operation.name) {
-        findings.add("/id", format_args!("`{}` is no verb_noun", operation.name), "name the file in snake_case");
-    } else if names::is_reserved(&operation.request_type()) {
-        findings.add("/id", format_args!("`{}` means something else in Rust", operation.request_type()), "rename it");
-    }
-    for (pointer, text) in [("/title", &data.title), ("/title_zh", &data.title_zh)] {
-        if text.trim().is_empty() {
-            findings.add(pointer, "it is empty", "write the title");
-        }
-    }
+    head(family, &operation.name, [&data.id, &data.title, &data.title_zh], &data.source, findings);
     if data.audience.is_empty() {
         findings.add("/audience", "nobody may call it", "list merchant, partner, channel as documented");
-    }
-    if data.source.is_empty() {
-        findings.add("/source", "it comes from nowhere", "name the page that it was transcribed from");
-    }
-    for (i, source) in data.source.iter().enumerate().filter(|(_, source)| !is_address(source)) {
-        findings.add(&below("/source", i), format_args!("`{source}` is no address"), "write https://…");
     }
 
     node::check(scope, &data.request, "/request", node::Place::Request, findings);
     if let Some(response) = &data.response {
         node::check(scope, response, "/response", node::Place::Response, findings);
     }
-    numbers(scope, &data.request, "/request", 0, findings);
+    strict(scope, &data.request, "/request", 0, findings);
     if let Some(properties) = &data.request.properties {
         places(scope, operation, properties, findings);
         if let Idempotency::Key { field } = &data.idempotency
-            && !properties.contains(field)
+            && rules::find(scope, &data.request, &place_of(field)).is_none()
         {
             let what = format!("the request has no field `{field}`");
             findings.add("/idempotency/field", what, "name the field that makes a repeat one effect");
         }
         rules::check(scope, &data.request, &data.rules, findings);
     }
+    if let Some(page) = &data.page {
+        page::check(scope, data, page, findings);
+    }
+    for (i, rate) in data.rate.iter().enumerate() {
+        let at = below("/rate", i);
+        if rate.calls == 0 || rate.seconds == 0 {
+            findings.add(&at, "no calls or no time", "state how many calls in how many seconds");
+        }
+        if data.rate.iter().take(i).any(|other| (other.seconds, other.per) == (rate.seconds, rate.per)) {
+            findings.add(&at, "another row limits the same calls in the same time", "keep the stricter one");
+        }
+    }
     error_rows("/errors", &data.errors, findings);
 }
 
-fn is_address(source: &str) -> bool {
-    let rest = source.strip_prefix("https://").or_else(|| source.strip_prefix("http://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains([' ', '<', '>']))
+/// `/field` of a field, and a pointer as it is.
+fn place_of(field: &str) -> String {
+    if field.starts_with('/') { field.to_owned() } else { below("", field) }
 }
 
-/// No request has a `number`, and so the form of requests has none.
-fn numbers(scope: &Scope, node: &Node, pointer: &str, depth: usize, findings: &mut Findings) {
+/// What only an answer may be: no request has a number that is no integer, and so the form of requests has none; and
+/// what is read in several ways would have to be written in one.
+fn strict(scope: &Scope, node: &Node, pointer: &str, depth: usize, findings: &mut Findings) {
     // A definition that contains itself is reported elsewhere; here it must only come to an end.
     if depth > 32 {
         return;
@@ -67,11 +59,19 @@ fn numbers(scope: &Scope, node: &Node, pointer: &str, depth: usize, findings: &m
     if target.kind == Some(Kind::Number) {
         findings.add(pointer, "a request cannot hold a number that is no integer", "use integer, or string");
     }
+    if node.blank.is_some() {
+        let what = "`x-blank` in a request";
+        findings.add(&below(pointer, "x-blank"), what, "delete it: what is absent from a request is left out");
+    }
+    if target.variants.iter().flat_map(Ordered::iter).any(|(_, variant)| !variant.alias.is_empty()) {
+        let what = "an `enum` with an `alias` in a request";
+        findings.add(pointer, what, "list both spellings in `enum`: a request is sent as it was written");
+    }
     for (name, field) in target.fields() {
-        numbers(scope, field, &below(&below(pointer, "properties"), name), depth + 1, findings);
+        strict(scope, field, &below(&below(pointer, "properties"), name), depth + 1, findings);
     }
     if let Some(items) = &target.items {
-        numbers(scope, items, &below(pointer, "items"), depth + 1, findings);
+        strict(scope, items, &below(pointer, "items"), depth + 1, findings);
     }
 }
 

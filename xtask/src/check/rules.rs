@@ -74,8 +74,14 @@ pub(super) fn check(scope: &Scope, request: &Node, rules: &[Rule], findings: &mu
             Rule::WidthMax { at, .. } => drop(place("/width_max/at", at, Wanted::Text)),
             Rule::FromNow { at: instant, min, max } => {
                 place("/from_now/at", instant, Wanted::Timestamp);
-                if min > max {
-                    findings.add(&below(&at, "from_now"), "min is more than max", "correct one of the two");
+                match (min, max) {
+                    (None, None) => {
+                        findings.add(&below(&at, "from_now"), "neither min nor max", "state the limit in seconds");
+                    }
+                    (Some(min), Some(max)) if min > max => {
+                        findings.add(&below(&at, "from_now"), "min is more than max", "correct one of the two");
+                    }
+                    _ => {}
                 }
             }
             Rule::Caller(merchant) => drop(place("/caller", merchant, Wanted::Text)),
@@ -116,7 +122,8 @@ impl Wanted {
     }
 }
 
-fn find<'a>(scope: &Scope<'a>, request: &'a Node, place: &str) -> Option<&'a Node> {
+/// The schema of a place in the request.
+pub(super) fn find<'a>(scope: &Scope<'a>, request: &'a Node, place: &str) -> Option<&'a Node> {
     let mut node = request;
     for token in place.strip_prefix('/')?.split('/') {
         node = scope.follow(node).properties.as_ref()?.get(token)?;

@@ -1,8 +1,8 @@
 //! What the documentation of the generated items says.
 
-use crate::catalog::{Operation, Scope};
+use crate::catalog::{Notification, Operation, Scope};
 use crate::limits::{Charset, text_limits};
-use crate::schema::{FamilyFile, Idempotency, Kind, Method, Newtype, Node, Variant};
+use crate::schema::{Delivery, FamilyFile, Idempotency, Kind, Method, Newtype, Node, Per, Rate, Variant};
 use crate::source::Json;
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -65,21 +65,63 @@ pub(super) fn request(operation: &Operation) -> Vec<String> {
         Idempotency::Key { field } => format!("a repeat with the same `{field}` and parameters has one effect"),
         Idempotency::None {} => "a repeat may act twice".to_owned(),
     };
-    let documents: Vec<_> = data.source.iter().map(|source| format!("<{source}>")).collect();
-    let documents = match documents.as_slice() {
-        [one] => format!("Document: {one}"),
-        many => format!("Documents: {}", many.join(", ")),
-    };
     vec![
         sentence(&escape(&data.title)),
         format!("{} · `{} {}` · {repeat}", escape(&data.title_zh), method(data.method), data.path),
+        rates(&data.rate),
         data.note.as_deref().map(escape).unwrap_or_default(),
-        documents,
+        documents(&data.source),
+    ]
+}
+
+fn documents(source: &[String]) -> String {
+    let links: Vec<_> = source.iter().map(|source| format!("<{source}>")).collect();
+    format!("{}: {}", if links.len() == 1 { "Document" } else { "Documents" }, links.join(", "))
+}
+
+/// `At most 60 calls a minute for each merchant, 1000 a minute in all.`
+fn rates(rates: &[Rate]) -> String {
+    let rates = rates.iter().enumerate().map(|(i, rate)| {
+        let calls = match (i, rate.calls) {
+            (0, 1) => "1 call".to_owned(),
+            (0, calls) => format!("{calls} calls"),
+            (_, calls) => calls.to_string(),
+        };
+        let time = match rate.seconds {
+            1 => "a second".to_owned(),
+            60 => "a minute".to_owned(),
+            3600 => "an hour".to_owned(),
+            86400 => "a day".to_owned(),
+            seconds => format!("in {seconds} seconds"),
+        };
+        let per = match rate.per {
+            Per::Merchant => " for each merchant",
+            Per::Ip => " from each address",
+            Per::All => "",
+        };
+        format!("{calls} {time}{per}")
+    });
+    let rates: Vec<_> = rates.collect();
+    if rates.is_empty() { String::new() } else { format!("At most {}.", rates.join(", ")) }
+}
+
+/// The payload of a notification.
+pub(super) fn payload(notification: &Notification) -> Vec<String> {
+    let data = &notification.data;
+    let delivery = data.delivery.map(|Delivery { attempts, every_seconds }| {
+        format!(" · sent up to {attempts} times, every {every_seconds} seconds")
+    });
+    vec![
+        sentence(&escape(&data.title)),
+        format!("{} · `{}`{}", escape(&data.title_zh), data.event_type, delivery.unwrap_or_default()),
+        data.payload.description.as_deref().map(|text| sentence(&escape(text))).unwrap_or_default(),
+        data.note.as_deref().map(escape).unwrap_or_default(),
+        documents(&data.source),
     ]
 }
 
 /// The method as it is written in a request line.
-fn method(method: Method) -> &'static str {
+pub(crate) fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Post => "POST",
@@ -104,7 +146,9 @@ pub(super) fn definition(node: &Node) -> Vec<String> {
 /// One value of an enum.
 pub(super) fn variant(wire: &str, variant: &Variant) -> Vec<String> {
     let text = described(variant.description.as_deref(), variant.title.as_deref());
-    vec![if text.is_empty() { code(wire) } else { text }]
+    let alias: Vec<_> = variant.alias.iter().map(|alias| code(alias)).collect();
+    let alias = if alias.is_empty() { String::new() } else { format!("Also read from {}.", alias.join(", ")) };
+    vec![if text.is_empty() { code(wire) } else { text }, alias]
 }
 
 /// One field of an object.
@@ -124,6 +168,12 @@ pub(super) fn field(scope: &Scope, node: &Node, required: bool) -> Vec<String> {
     let mut paragraphs = vec![text.join(" ")];
     if let Some(alias) = &node.alias {
         paragraphs.push(format!("Also read as {}, a misspelling in a published document.", code(alias)));
+    }
+    if node.blank == Some(true) {
+        paragraphs.push("An empty text is read as absence.".to_owned());
+    }
+    if node.sensitive == Some(true) {
+        paragraphs.push("It travels encrypted.".to_owned());
     }
     paragraphs
 }

@@ -7,11 +7,12 @@ use crate::schema::{Node, Variant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// One variant: documentation, Rust name, text on the wire.
+/// One variant: documentation, Rust name, text on the wire, other texts that are read as it.
 pub(super) struct Row {
     docs: Vec<String>,
     name: String,
     wire: String,
+    alias: Vec<String>,
 }
 
 /// The variants of a definition, in the order of the document.
@@ -24,6 +25,7 @@ pub(super) fn variants(node: &Node) -> Vec<Row> {
             docs: docs::variant(wire, variant),
             name: variant.name.clone().unwrap_or_else(|| names::upper_camel(wire)),
             wire: wire.to_owned(),
+            alias: variant.alias.clone(),
         }
     });
     rows.collect()
@@ -37,7 +39,8 @@ pub(super) fn open_enum(name: &str, documentation: &[String], rows: Vec<Row>) ->
     let _ = writeln!(out, "    pub enum {name}(Unrecognized{name}) {{");
     for row in rows {
         comment(&mut out, 2, &row.docs);
-        let _ = writeln!(out, "        {} = {:?},", row.name, row.wire);
+        let texts: Vec<_> = std::iter::once(&row.wire).chain(&row.alias).map(|text| format!("{text:?}")).collect();
+        let _ = writeln!(out, "        {} = {},", row.name, texts.join(" | "));
     }
     out + "    }\n}\n"
 }
@@ -58,6 +61,7 @@ pub(super) fn error_codes(catalog: &Catalog) -> String {
         docs: meanings.into_iter().collect(),
         name: names::upper_camel(code),
         wire: code.to_owned(),
+        alias: Vec::new(),
     });
     let documentation = [
         "Error codes that the documents name, each with its statuses and meanings.".to_owned(),

@@ -1,11 +1,17 @@
 //! The provider over [`aws_lc_rs`]: the default, and the fast one.
 
-use super::{Certificate, KeyError, KeyFault, KeyKind, OpenError, der, pkcs8_from_pem, spki_from_pem};
+use super::{
+    Certificate, CipherError, KeyError, KeyFault, KeyKind, OpenError, check_length, der, pkcs8_from_pem, spki_from_pem,
+};
 use crate::error::BoxError;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{
+    OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
+};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// Signs with an RSA private key: PKCS#1 v1.5 over SHA-256.
 pub struct Signer {
@@ -48,9 +54,10 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// Verifies with an RSA public key: PKCS#1 v1.5 over SHA-256.
+/// Verifies with an RSA public key: PKCS#1 v1.5 over SHA-256. Encrypts sensitive fields with it: OAEP over SHA-1.
 pub struct VerifyingKey {
     key: ParsedPublicKey,
+    encrypting: OaepPublicEncryptingKey,
 }
 
 impl VerifyingKey {
@@ -76,10 +83,11 @@ impl VerifyingKey {
     /// The bytes are not an RSA public key, or its size is not supported.
     pub fn from_spki_der(spki: &[u8]) -> Result<Self, KeyError> {
         der::check_spki(spki)?;
-        match ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki) {
-            Ok(key) => Ok(Self { key }),
-            Err(_) => Err(KeyError::new(KeyKind::PublicKey, KeyFault::Rejected)),
-        }
+        let rejected = || KeyError::new(KeyKind::PublicKey, KeyFault::Rejected);
+        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, spki).map_err(|_| rejected())?;
+        let encrypting = PublicEncryptingKey::from_der(spki).map_err(|_| rejected())?;
+        let encrypting = OaepPublicEncryptingKey::new(encrypting).map_err(|_| rejected())?;
+        Ok(Self { key, encrypting })
     }
 }
 
@@ -87,11 +95,72 @@ impl super::VerifyingKey for VerifyingKey {
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify_sig(message, signature).is_ok()
     }
+
+    fn encryptor(&self) -> Option<&dyn super::Encryptor> {
+        Some(self)
+    }
+}
+
+impl super::Encryptor for VerifyingKey {
+    fn encrypt(&self, plain: &[u8]) -> Result<Vec<u8>, CipherError> {
+        check_length(plain, self.encrypting.key_size_bytes())?;
+        let mut encrypted = vec![0; self.encrypting.ciphertext_size()];
+        match self.encrypting.encrypt(&OAEP_SHA1_MGF1SHA1, plain, &mut encrypted, None) {
+            Ok(_) => Ok(encrypted),
+            Err(_) => Err(CipherError::Failed),
+        }
+    }
 }
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("aws_lc::VerifyingKey").finish_non_exhaustive()
+    }
+}
+
+/// Decrypts sensitive fields with the merchant's private key: OAEP over SHA-1.
+pub struct DecryptingKey {
+    key: OaepPrivateDecryptingKey,
+}
+
+impl DecryptingKey {
+    /// Reads the text of the private key file, `apiclient_key.pem`.
+    ///
+    /// # Errors
+    /// The text is not one PKCS#8 RSA private key in PEM.
+    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
+        Self::from_pkcs8_der(&pkcs8_from_pem(text)?)
+    }
+
+    /// Reads the PKCS#8 DER of a private key.
+    ///
+    /// # Errors
+    /// The bytes are not an RSA private key, or its size is not supported.
+    pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, KeyError> {
+        let rejected = || KeyError::new(KeyKind::PrivateKey, KeyFault::Rejected);
+        der::check_pkcs8(pkcs8)?;
+        match PrivateDecryptingKey::from_pkcs8(pkcs8) {
+            Ok(key) => OaepPrivateDecryptingKey::new(key).map(|key| Self { key }).map_err(|_| rejected()),
+            Err(_) => Err(rejected()),
+        }
+    }
+}
+
+impl super::Decryptor for DecryptingKey {
+    fn decrypt(&self, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+        let mut plain = Zeroizing::new(vec![0; self.key.min_output_size()]);
+        let bytes = match self.key.decrypt(&OAEP_SHA1_MGF1SHA1, encrypted, &mut plain, None) {
+            Ok(text) => text.len(),
+            Err(_) => return Err(CipherError::Refused),
+        };
+        plain.truncate(bytes);
+        Ok(plain)
+    }
+}
+
+impl fmt::Debug for DecryptingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("aws_lc::DecryptingKey").finish_non_exhaustive()
     }
 }
 

@@ -21,6 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Authorization scheme of RSA-2048 with SHA-256, and the `Wechatpay-Signature-Type` of its answers.
 pub const RSA_SHA256: &str = "WECHATPAY2-SHA256-RSA2048";
@@ -43,6 +44,35 @@ pub trait Signer: Send + Sync {
 }
 
 /// A [`Signer`] that may wait. Every [`Signer`] is one.
+///
+/// ```
+/// use wechatpay_protocol::crypto::{AsyncSigner, Signing};
+///
+/// struct Kms;
+///
+/// impl AsyncSigner for Kms {
+///     fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
+///         Box::pin(async move {
+///             // Ask the key management service here.
+///             Err(format!("no service to sign {} bytes", message.len()).into())
+///         })
+///     }
+/// }
+/// ```
+///
+/// A [`BlockingClient`](crate::BlockingClient) does not take one: it would have to wait for it.
+///
+/// ```compile_fail,E0277
+/// # use wechatpay_protocol::crypto::{AsyncSigner, Signing};
+/// # struct Kms;
+/// # impl AsyncSigner for Kms {
+/// #     fn sign<'a>(&'a self, _: &'a [u8]) -> Signing<'a> { unreachable!() }
+/// # }
+/// use wechatpay_protocol::{BlockingClient, Merchant, Trust};
+///
+/// let transport = |_: http::Request<bytes::Bytes>, _| Ok(http::Response::new(std::io::empty()));
+/// BlockingClient::new(transport, Merchant::new("1900000001", "5157F09E", Kms), Trust::new());
+/// ```
 pub trait AsyncSigner: Send + Sync {
     /// The raw signature of the message, before base64.
     ///
@@ -88,6 +118,12 @@ pub trait Opener: Send + Sync {
     fn open(&self, nonce: &[u8], associated_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError>;
 }
 
+impl<O: Opener + ?Sized> Opener for Arc<O> {
+    fn open(&self, nonce: &[u8], associated_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        (**self).open(nonce, associated_data, sealed)
+    }
+}
+
 /// Why a sealed text does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -120,4 +156,85 @@ pub trait VerifyingKey: Send + Sync {
     fn signature_type(&self) -> &str {
         RSA_SHA256
     }
+
+    /// The same key as one that encrypts sensitive fields, if it can.
+    fn encryptor(&self) -> Option<&dyn Encryptor> {
+        None
+    }
+}
+
+/// Encrypts a sensitive field of a request for WeChat Pay, with the key that the request names in `Wechatpay-Serial`:
+/// RSA-OAEP with SHA-1 and MGF1 over SHA-1.
+pub trait Encryptor: Send + Sync {
+    /// The encrypted text, before base64.
+    ///
+    /// # Errors
+    /// The text is longer than the key can encrypt, or the provider failed.
+    fn encrypt(&self, plain: &[u8]) -> Result<Vec<u8>, CipherError>;
+}
+
+/// Decrypts a sensitive field of an answer with the merchant's private key: RSA-OAEP with SHA-1 and MGF1 over SHA-1.
+pub trait Decryptor: Send + Sync {
+    /// The text, of which `encrypted` is the encrypted form after base64.
+    ///
+    /// # Errors
+    /// The text was not encrypted for this key, or the provider does not decrypt.
+    fn decrypt(&self, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError>;
+}
+
+impl<D: Decryptor + ?Sized> Decryptor for Arc<D> {
+    fn decrypt(&self, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+        (**self).decrypt(encrypted)
+    }
+}
+
+/// Why a sensitive field is not encrypted or decrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CipherError {
+    /// The text is longer than the key can encrypt.
+    TooLong {
+        /// Bytes of the text.
+        bytes: usize,
+        /// Most bytes that the key can encrypt.
+        most: usize,
+    },
+    /// The text was not encrypted for this key, or was changed. There is one error for all causes, so that it tells an
+    /// attacker nothing.
+    Refused,
+    /// The provider of this name does not do it.
+    Unsupported(&'static str),
+    /// The provider failed, for want of memory or randomness.
+    Failed,
+}
+
+impl std::error::Error for CipherError {}
+
+impl fmt::Display for CipherError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { bytes, most } => {
+                write!(f, "the sensitive field has {bytes} bytes; the key can encrypt {most}")
+            }
+            Self::Refused => f.write_str(
+                "the sensitive field does not decrypt; check that the private key belongs to the merchant certificate \
+                 that WeChat Pay knows",
+            ),
+            Self::Unsupported(provider) => {
+                write!(f, "the provider {provider} does not decrypt; use aws_lc::DecryptingKey")
+            }
+            Self::Failed => f.write_str("the crypto provider failed to encrypt the sensitive field"),
+        }
+    }
+}
+
+/// Bytes that OAEP with SHA-1 adds to a text.
+#[cfg(any(feature = "aws-lc-rs", feature = "rsa"))]
+const OAEP_OVERHEAD: usize = 2 * 20 + 2;
+
+/// Whether a key with a modulus of so many bytes can encrypt the text.
+#[cfg(any(feature = "aws-lc-rs", feature = "rsa"))]
+fn check_length(plain: &[u8], modulus: usize) -> Result<(), CipherError> {
+    let (bytes, most) = (plain.len(), modulus.saturating_sub(OAEP_OVERHEAD));
+    if bytes > most { Err(CipherError::TooLong { bytes, most }) } else { Ok(()) }
 }

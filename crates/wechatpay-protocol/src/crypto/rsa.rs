@@ -1,15 +1,18 @@
 //! The provider over the [`rsa`] crate: pure Rust, for targets that aws-lc does not build on.
 //!
-//! Signing is blinded with the operating system's randomness. There is no decryption here: how long the crate's takes
-//! depends on the secret (RUSTSEC-2023-0071).
+//! Signing is blinded with the operating system's randomness. [`DecryptingKey`] decrypts nothing: how long the crate's
+//! decryption takes depends on the secret (RUSTSEC-2023-0071).
 
-use super::{Certificate, KeyError, KeyFault, KeyKind, der, pkcs8_from_pem, spki_from_pem};
+use super::{Certificate, CipherError, KeyError, KeyFault, KeyKind, check_length, der, pkcs8_from_pem, spki_from_pem};
 use crate::error::BoxError;
 use ::rsa::pkcs8::DecodePrivateKey as _;
 use ::rsa::rand_core::OsRng;
 use ::rsa::sha2::{Digest as _, Sha256};
-use ::rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
+use ::rsa::traits::PublicKeyParts as _;
+use ::rsa::{BigUint, Oaep, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
+use sha1::Sha1;
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// Signs with an RSA private key: PKCS#1 v1.5 over SHA-256.
 pub struct Signer {
@@ -50,7 +53,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// Verifies with an RSA public key: PKCS#1 v1.5 over SHA-256.
+/// Verifies with an RSA public key: PKCS#1 v1.5 over SHA-256. Encrypts sensitive fields with it: OAEP over SHA-1.
 pub struct VerifyingKey {
     key: RsaPublicKey,
 }
@@ -91,10 +94,31 @@ impl super::VerifyingKey for VerifyingKey {
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.key.verify(Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature).is_ok()
     }
+
+    fn encryptor(&self) -> Option<&dyn super::Encryptor> {
+        Some(self)
+    }
+}
+
+impl super::Encryptor for VerifyingKey {
+    fn encrypt(&self, plain: &[u8]) -> Result<Vec<u8>, CipherError> {
+        check_length(plain, self.key.size())?;
+        self.key.encrypt(&mut OsRng, Oaep::new::<Sha1>(), plain).map_err(|_| CipherError::Failed)
+    }
 }
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("rsa::VerifyingKey").finish_non_exhaustive()
+    }
+}
+
+/// Stands where a provider decrypts sensitive fields; this one answers [`CipherError::Unsupported`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DecryptingKey;
+
+impl super::Decryptor for DecryptingKey {
+    fn decrypt(&self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+        Err(CipherError::Unsupported("rsa"))
     }
 }

@@ -1,0 +1,311 @@
+//! What can be written on the command line.
+
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Try it:
+  wechatpay demo                                 the whole road against a local WeChat Pay
+  wechatpay ops                                  what can be called
+  wechatpay describe favor.start_stock           what it wants, and what its refusals mean
+
+Results go to stdout, everything else to stderr.
+With --json every result is one line of JSON, and so is a failure:
+  {\"error\": {\"kind\", \"message\", \"operation\", \"problems\": [text],
+    \"violations\": [{\"pointer\", \"rule\", \"message\"}], \"reason\", \"status\", \"code\", \"field\", \"issue\",
+    \"retry_after\", \"request_id\", \"authenticated\", \"executed\", \"retry\", \"remedy\",
+    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"next\"}}
+What does not apply is left out; `wechatpay call --help` says what each key means.
+
+Exit codes:
+  0  done
+  1  the API refused
+  2  wrong usage or invalid input; nothing was sent
+  3  the transport failed, or the outcome is unknown
+  4  the answer cannot be verified, or not be read
+  5  a local failure (disk, randomness, a signer)
+  130, 143  interrupted";
+
+const CALL_AFTER_HELP: &str = "\
+Examples:
+  wechatpay call favor.create_coupon_stock stock.json
+  wechatpay call favor.create_coupon_stock stock.json stock_use_rule.max_coupons=100
+  wechatpay call favor.get_stock stock_id=98065001 stock_creator_mchid=1900000001
+  wechatpay call favor.start_stock --dry-run stock_id=98065001 stock_creator_mchid=1900000001
+  wechatpay call busifavor.upload_coupon_codes codes.json coupon_code_list='[\"A1\",\"A2\"]'
+
+A value is read as the type of the field asks:
+  stock_id=98065001                 a text stays a text, though it looks like a number
+  no_cash=true  begin_time=3600     true, false and integers
+  goods_tag='[\"a\",\"b\"]'             arrays and objects are written as JSON
+  stock_use_rule.max_coupons=5      a field inside an object
+  /stock_use_rule/max_coupons=5     the same as a JSON pointer
+  coupon_code_list.0=A1             an item by its index
+
+With --json a failure is {\"error\": {…}} on stdout:
+  kind           usage, config, input, invalid, signing, transport, pending, refused,
+                 unverified, decode, local, interrupted
+  message        what happened, for people
+  operation      id, or method and path
+  problems       of the configuration: everything that is missing or wrong
+  violations     of the request: pointer, rule and message of everything that is wrong
+  reason         of transport: connect, timeout, interrupted; of unverified: unsigned,
+                 missing_header, duplicate_header, malformed_header, unknown_type, stale,
+                 unknown_serial, mismatch, probe
+  status         HTTP status
+  code           error code of the refusal
+  field, issue   what the refusal blames, and why
+  retry_after    seconds to wait
+  request_id     to be named to WeChat Pay's support
+  authenticated  whether the refusal itself was signed
+  executed       no, maybe, yes
+  retry          never, later, read_first
+  remedy         the documented advice, where there is no doubt which applies
+  remedies       every documented row that fits: message, meaning, remedy
+  next           what to do now";
+
+/// Calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local WeChat Pay to try them against.
+#[derive(Debug, Parser)]
+#[command(name = "wechatpay", version, max_term_width = 120, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// Print one line of JSON per result, failures included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(Demo),
+    Sandbox(Sandbox),
+    Ops(Ops),
+    Describe(Describe),
+    Call(Call),
+    Raw(Raw),
+    Completions(Completions),
+}
+
+/// Run the documents' own examples against a sandbox in this process, over real HTTP
+///
+/// Shows every call with its verified answer, and refusals with their remedies. Needs no configuration and leaves
+/// nothing behind. Ends with 0 only if every call ended as it should.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay demo
+  wechatpay demo --backend hyper
+  wechatpay demo --json | jq -r '[.operation, .status, .verified] | @tsv'
+
+With --json each call is a line with operation, status, verified, and response or error; beside them
+title, by (operation or path), client (async or blocking), backend, as_expected, ms, serial and request_id.
+Where nothing was sent, status is null.")]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+}
+
+/// Run a local WeChat Pay until Ctrl-C
+///
+/// It checks signatures and limits, keeps state and signs its answers, with keys made for this run. The first line on
+/// stdout is JSON that says where it listens and who may call.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay sandbox
+  wechatpay sandbox --listen 127.0.0.1:8080 --dir box
+  set -a; . box/sandbox.env; set +a; wechatpay call certificates.list")]
+pub(crate) struct Sandbox {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+
+    /// Keep keys and sandbox.env in this directory, and take the keys from there if they are there already; without,
+    /// they are in a temporary directory that goes when the sandbox ends
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Seed of everything that would be random, keys apart: the same seed and requests give the same answers
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// Merchant id of the caller, 1900000001 by default; give it again for further merchants
+    #[arg(long, value_name = "MCHID")]
+    pub(crate) mchid: Vec<String>,
+
+    /// Let --listen name an address that other machines can reach
+    #[arg(long)]
+    pub(crate) allow_remote: bool,
+}
+
+/// List the operations
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay ops
+  wechatpay ops favor
+  wechatpay ops --json | jq -r 'select(.idempotency.kind == \"none\") | .id'
+
+With --json each operation is a line with id, method, path, title, title_zh, body, query, idempotency and errors.")]
+pub(crate) struct Ops {
+    /// Only this family, such as favor
+    pub(crate) family: Option<String>,
+}
+
+/// Explain one operation: fields, limits, rules, refusals and what to do about them, examples
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay describe favor.create_coupon_stock
+  wechatpay describe --json favor.create_coupon_stock | jq '.examples[0].request'
+
+With --json it is the schema of the operation: a line of JSON, its references resolved inside.")]
+pub(crate) struct Describe {
+    /// Operation, as `wechatpay ops` lists it
+    pub(crate) id: String,
+}
+
+/// Call an operation with JSON, with name=value, or with both
+///
+/// The request is checked first, and everything that is wrong with it is reported at once. Only a verified answer is
+/// printed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = CALL_AFTER_HELP)]
+pub(crate) struct Call {
+    /// Operation, as `wechatpay ops` lists it
+    #[arg(index = 1)]
+    pub(crate) id: String,
+
+    /// JSON file of the request (`-` for stdin), and fields that are set in it
+    #[arg(index = 2, value_name = "FILE|-|NAME=VALUE", value_hint = ValueHint::FilePath)]
+    pub(crate) arguments: Vec<String>,
+
+    /// Check the request and print what would be sent; needs no key
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+/// Call any path, signed and verified all the same
+///
+/// For what `wechatpay ops` does not list. Nothing but the protocol is checked: no field, no limit.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay raw GET /v3/certificates
+  wechatpay raw GET '/v3/marketing/favor/stocks/98065001?stock_creator_mchid=1900000001'
+  wechatpay raw POST /v3/marketing/favor/coupon-stocks stock.json
+  echo '{\"stock_creator_mchid\":\"1900000001\"}' | wechatpay raw POST /v3/marketing/favor/stocks/98065001/start -")]
+pub(crate) struct Raw {
+    #[arg(ignore_case = true)]
+    pub(crate) method: RawMethod,
+
+    /// Path and query, sent as they stand: percent-encode what needs it
+    pub(crate) path: String,
+
+    /// JSON file of the body (`-` for stdin)
+    #[arg(value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub(crate) body: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+/// Print a completion script for a shell
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay completions bash > ~/.local/share/bash-completion/completions/wechatpay
+  wechatpay completions zsh > \"${fpath[1]}/_wechatpay\"
+  wechatpay completions fish > ~/.config/fish/completions/wechatpay.fish")]
+pub(crate) struct Completions {
+    pub(crate) shell: Shell,
+}
+
+/// How requests travel.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Wire {
+    /// HTTP library that carries the requests
+    #[arg(long, value_enum, default_value_t = Backend::Reqwest)]
+    pub(crate) backend: Backend,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    Reqwest,
+    Hyper,
+}
+
+/// Who calls, where, and whose answers are believed: flags win over the environment, and that over --config.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Account (a flag, else the environment, else --config)")]
+pub(crate) struct Account {
+    /// TOML file with the same names, such as mchid = "1900000001" or private_key = "apiclient_key.pem"
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Host to call, the official one by default [env: WECHATPAY_BASE_URL]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) base_url: Option<String>,
+
+    /// Merchant id [env: WECHATPAY_MCHID]
+    #[arg(long, value_name = "MCHID")]
+    pub(crate) mchid: Option<String>,
+
+    /// Serial number of the merchant's API certificate [env: WECHATPAY_SERIAL_NO]
+    #[arg(long, value_name = "HEX")]
+    pub(crate) serial_no: Option<String>,
+
+    /// The merchant's private key, apiclient_key.pem [env: WECHATPAY_PRIVATE_KEY]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) private_key: Option<String>,
+
+    /// Id of WeChat Pay's public key [env: WECHATPAY_PUBLIC_KEY_ID]
+    #[arg(long, value_name = "PUB_KEY_ID_…")]
+    pub(crate) public_key_id: Option<String>,
+
+    /// WeChat Pay's public key, pub_key.pem [env: WECHATPAY_PUBLIC_KEY]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) public_key: Option<String>,
+
+    /// Platform certificates, in place of the public key or beside it; several as in PATH [env: WECHATPAY_PLATFORM_CERT]
+    #[arg(long, value_name = "FILES", value_hint = ValueHint::FilePath)]
+    pub(crate) platform_cert: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RawMethod {
+    #[value(name = "GET")]
+    Get,
+    #[value(name = "POST")]
+    Post,
+    #[value(name = "PUT")]
+    Put,
+    #[value(name = "PATCH")]
+    Patch,
+    #[value(name = "DELETE")]
+    Delete,
+}
+
+impl From<RawMethod> for http::Method {
+    fn from(method: RawMethod) -> Self {
+        match method {
+            RawMethod::Get => Self::GET,
+            RawMethod::Post => Self::POST,
+            RawMethod::Put => Self::PUT,
+            RawMethod::Patch => Self::PATCH,
+            RawMethod::Delete => Self::DELETE,
+        }
+    }
+}

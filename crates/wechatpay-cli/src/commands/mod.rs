@@ -1,0 +1,9 @@
+//! One module for each command.
+
+pub(crate) mod call;
+pub(crate) mod completions;
+pub(crate) mod demo;
+pub(crate) mod describe;
+pub(crate) mod ops;
+pub(crate) mod raw;
+pub(crate) mod sandbox;

@@ -1,0 +1,86 @@
+//! `wechatpay sandbox`
+
+use crate::args::Sandbox as Args;
+use crate::output::{Failure, Output, Result};
+use crate::wire;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use tempfile::TempDir;
+use tokio::runtime::Builder;
+use wechatpay_sandbox::Sandbox;
+
+pub(crate) fn run(args: &Args, output: &Output) -> Result {
+    if !args.listen.ip().is_loopback() && !args.allow_remote {
+        return Err(Failure::Usage(format!(
+            "{} can be reached by other machines; say --allow-remote if that is meant",
+            args.listen
+        )));
+    }
+    let place = Place::make(args.dir.as_deref())?;
+    let runtime = wire::runtime(Builder::new_multi_thread())?;
+    let ended = runtime.block_on(serve(args, place.path(), output));
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
+    let mut builder = Sandbox::builder().listen(args.listen).dir(dir);
+    if args.allow_remote {
+        builder = builder.allow_remote();
+    }
+    if let Some(seed) = args.seed {
+        builder = builder.seed(seed);
+    }
+    for mchid in &args.mchid {
+        builder = builder.merchant(mchid);
+    }
+    // Signals are caught before anybody can know that there is something to end.
+    let mut signal = pin!(wire::signal());
+    let sandbox = tokio::select! {
+        biased;
+        signal = &mut signal => return signal.map(drop),
+        started = builder.start() => started.map_err(|error| Failure::Local(error.to_string()))?,
+    };
+    let mut ready = sandbox.ready();
+    if let Some(ready) = ready.as_object_mut() {
+        ready.insert("dir".to_owned(), json!(dir));
+    }
+    Output { json: true }.value(&ready)?;
+    let env = dir.join("sandbox.env");
+    output.hint(format_args!(
+        "ready; in another shell: set -a; . {}; set +a; wechatpay call certificates.list",
+        env.display()
+    ));
+    output.hint(format_args!("Ctrl-C ends it"));
+    signal.await?;
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+/// Where keys are kept: a directory that was named, or one that goes with the sandbox.
+enum Place {
+    Named(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Place {
+    fn make(named: Option<&Path>) -> Result<Self> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        match named {
+            Some(path) => Ok(Self::Named(absolute(path))),
+            None => {
+                tempfile::Builder::new().prefix("wechatpay-sandbox-").tempdir().map(Self::Temporary).map_err(|error| {
+                    Failure::Local(format!("no temporary directory can be made: {error}; name one with --dir"))
+                })
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Named(path) => path,
+            Self::Temporary(directory) => directory.path(),
+        }
+    }
+}

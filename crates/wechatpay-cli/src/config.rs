@@ -1,0 +1,296 @@
+//! Who calls: flags win over the environment, and that over a TOML file.
+
+use crate::args;
+use crate::catalog::nearest;
+use crate::output::{Failure, Result};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use wechatpay_protocol::crypto::{Certificate, KeyError, aws_lc};
+use wechatpay_protocol::{BaseUrl, Merchant, Trust};
+use zeroize::Zeroizing;
+
+/// Names in a TOML file. A flag has dashes in place of underscores, the environment `WECHATPAY_` and upper case.
+const KEYS: [&str; 8] =
+    ["base_url", "mchid", "serial_no", "private_key", "apiv3_key", "public_key_id", "public_key", "platform_cert"];
+
+/// Most bytes of a file that may be a key or a configuration.
+const LIMIT: u64 = 1 << 20;
+
+/// Everything that a signed call needs.
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) base: BaseUrl,
+    pub(crate) merchant: Merchant<aws_lc::Signer>,
+    pub(crate) trust: Trust,
+}
+
+impl Account {
+    /// The account that flags, environment and file describe.
+    pub(crate) fn load(args: &args::Account) -> Result<Self> {
+        let mut reader = Reader::new(args, &|name| std::env::var_os(name));
+        let base = reader.base_url();
+        let merchant = reader.merchant();
+        let trust = reader.trust();
+        reader.apiv3_key();
+        match (base, merchant, trust) {
+            (Some(base), Some(merchant), Some(trust)) if reader.problems.is_empty() => {
+                Ok(Self { base, merchant, trust })
+            }
+            _ => Err(Failure::Config(reader.problems)),
+        }
+    }
+}
+
+/// What a dry run needs: where the request would go, and who would send it.
+pub(crate) fn sender(args: &args::Account) -> Result<(BaseUrl, String)> {
+    let mut reader = Reader::new(args, &|name| std::env::var_os(name));
+    match (reader.base_url(), reader.mchid()) {
+        (Some(base), Some(mchid)) if reader.problems.is_empty() => Ok((base, mchid)),
+        _ => Err(Failure::Config(reader.problems)),
+    }
+}
+
+/// A setting and where it was found.
+struct Found {
+    text: Zeroizing<String>,
+    origin: Origin,
+}
+
+#[derive(Clone)]
+enum Origin {
+    Flag(&'static str),
+    Environment(&'static str),
+    File(&'static str, PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(key) => f.write_str(&flag(key)),
+            Self::Environment(key) => f.write_str(&variable(key)),
+            Self::File(key, file) => write!(f, "`{key}` in {}", file.display()),
+        }
+    }
+}
+
+impl Origin {
+    /// A path as it was meant: in a file, beside that file.
+    fn resolve(&self, path: &Path) -> PathBuf {
+        match self {
+            Self::File(_, file) => file.parent().map_or_else(|| path.to_owned(), |directory| directory.join(path)),
+            _ => path.to_owned(),
+        }
+    }
+}
+
+fn flag(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
+fn variable(key: &str) -> String {
+    format!("WECHATPAY_{}", key.to_uppercase())
+}
+
+/// Collects settings, and everything that is wrong with them.
+struct Reader {
+    found: BTreeMap<&'static str, Found>,
+    problems: Vec<String>,
+}
+
+impl Reader {
+    fn new(args: &args::Account, environment: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let mut reader = Self { found: BTreeMap::new(), problems: Vec::new() };
+        if let Some(file) = &args.config
+            && let Err(problem) = reader.file(file)
+        {
+            reader.problems.push(format!("--config: {}: {problem}", file.display()));
+        }
+        for key in KEYS {
+            // An empty variable is one that somebody meant to unset.
+            match environment(&variable(key)).filter(|value| !value.is_empty()).map(OsString::into_string) {
+                Some(Ok(text)) => reader.keep(key, text, Origin::Environment(key)),
+                Some(Err(_)) => reader.problems.push(format!("{}: is not UTF-8", variable(key))),
+                None => {}
+            }
+        }
+        let flags = [
+            ("base_url", &args.base_url),
+            ("mchid", &args.mchid),
+            ("serial_no", &args.serial_no),
+            ("private_key", &args.private_key),
+            ("public_key_id", &args.public_key_id),
+            ("public_key", &args.public_key),
+            ("platform_cert", &args.platform_cert),
+        ];
+        for (key, value) in flags {
+            if let Some(text) = value {
+                reader.keep(key, text.clone(), Origin::Flag(key));
+            }
+        }
+        reader
+    }
+
+    fn keep(&mut self, key: &'static str, text: String, origin: Origin) {
+        self.found.insert(key, Found { text: Zeroizing::new(text), origin });
+    }
+
+    /// Reads a TOML file. Messages name lines and keys and never repeat a value: one of them is a secret.
+    fn file(&mut self, file: &Path) -> std::result::Result<(), String> {
+        let text = read_text(file)?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            format!("line {line}, column {column}: no valid TOML: {}", error.message())
+        })?;
+        for (name, value) in table {
+            let plain = name.strip_prefix("WECHATPAY_").map_or_else(|| name.clone(), str::to_lowercase);
+            let Some(key) = KEYS.into_iter().find(|key| *key == plain) else {
+                let near = nearest(&plain, KEYS.into_iter());
+                let known = near.first().map_or_else(|| KEYS.join(", "), |near| format!("did you mean {near}?"));
+                self.problems.push(format!("--config: {}: `{name}` is no setting; {known}", file.display()));
+                continue;
+            };
+            match value {
+                toml::Value::String(text) => self.keep(key, text, Origin::File(key, file.to_owned())),
+                _ => self.problems.push(format!("--config: {}: `{name}` must be a text in quotes", file.display())),
+            }
+        }
+        Ok(())
+    }
+
+    /// The setting of this key; a missing one is a problem, which says how to set it.
+    fn required(&mut self, key: &'static str, what: &str) -> Option<(String, Origin)> {
+        let found = self.optional(key);
+        if found.is_none() {
+            let (flag, variable) = (flag(key), variable(key));
+            self.problems.push(format!("{what} is missing: set {flag}, {variable}, or `{key}` in the --config file"));
+        }
+        found
+    }
+
+    fn optional(&self, key: &str) -> Option<(String, Origin)> {
+        self.found.get(key).map(|found| (found.text.as_str().to_owned(), found.origin.clone()))
+    }
+
+    fn base_url(&mut self) -> Option<BaseUrl> {
+        let Some((text, origin)) = self.optional("base_url") else { return Some(BaseUrl::official()) };
+        BaseUrl::parse(&text).map_err(|problem| self.problems.push(format!("{origin}: {problem}"))).ok()
+    }
+
+    fn mchid(&mut self) -> Option<String> {
+        let (text, origin) = self.required("mchid", "the merchant id")?;
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            self.problems.push(format!("{origin}: a merchant id is digits, such as 1900000001"));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn merchant(&mut self) -> Option<Merchant<aws_lc::Signer>> {
+        let mchid = self.mchid();
+        let serial = self.serial_no();
+        let signer = self
+            .required("private_key", "the merchant's private key file")
+            .and_then(|(path, origin)| self.load(&path, &origin, aws_lc::Signer::from_pem));
+        Some(Merchant::new(mchid?, serial?, signer?))
+    }
+
+    fn serial_no(&mut self) -> Option<String> {
+        let (text, origin) = self.required("serial_no", "the serial number of the merchant's certificate")?;
+        if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let advice = "take it from `openssl x509 -in apiclient_cert.pem -noout -serial`";
+            self.problems.push(format!("{origin}: a serial number is hex digits without colons; {advice}"));
+            return None;
+        }
+        Some(text.to_ascii_uppercase())
+    }
+
+    fn trust(&mut self) -> Option<Trust> {
+        let (id, key) = (self.optional("public_key_id"), self.optional("public_key"));
+        let certificates = self.optional("platform_cert");
+        if id.is_none() && key.is_none() && certificates.is_none() {
+            self.problems.push(
+                "nothing to verify answers with: set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and \
+                 WECHATPAY_PUBLIC_KEY), or --platform-cert (WECHATPAY_PLATFORM_CERT)"
+                    .to_owned(),
+            );
+            return None;
+        }
+        let mut trust = Trust::new();
+        if id.is_some() || key.is_some() {
+            let id = self.public_key_id();
+            let key = self
+                .required("public_key", "WeChat Pay's public key file, to go with its id,")
+                .and_then(|(path, origin)| self.load(&path, &origin, aws_lc::VerifyingKey::from_public_key_pem));
+            if let (Some(id), Some(key)) = (id, key) {
+                trust = trust.with_public_key(id, key);
+            }
+        }
+        for (path, origin) in certificates.iter().flat_map(|(paths, origin)| {
+            std::env::split_paths(paths)
+                .map(move |path| (path, origin))
+                .filter(|(path, _)| !path.as_os_str().is_empty())
+        }) {
+            let loaded = self.load(&path, origin, |text| {
+                let certificate = Certificate::from_pem(text)?;
+                let key = aws_lc::VerifyingKey::from_certificate(&certificate)?;
+                Ok((certificate.serial().to_owned(), key))
+            });
+            if let Some((serial, key)) = loaded {
+                trust = trust.with_certificate(serial, key);
+            }
+        }
+        Some(trust)
+    }
+
+    fn public_key_id(&mut self) -> Option<String> {
+        let (text, origin) =
+            self.required("public_key_id", "the id of WeChat Pay's public key, to go with its file,")?;
+        let digits = text.strip_prefix("PUB_KEY_ID_").filter(|digits| !digits.is_empty());
+        if !digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
+            self.problems.push(format!("{origin}: the id of a public key is PUB_KEY_ID_ and digits"));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// No command needs it yet, but a wrong one is better known before it is needed.
+    fn apiv3_key(&mut self) {
+        if let Some(found) = self.found.get("apiv3_key")
+            && let Err(error) = aws_lc::ApiV3Key::new(found.text.as_bytes())
+        {
+            self.problems.push(format!("{}: {error}", found.origin));
+        }
+    }
+
+    fn load<T>(
+        &mut self,
+        path: impl AsRef<Path>,
+        origin: &Origin,
+        read: impl FnOnce(&str) -> std::result::Result<T, KeyError>,
+    ) -> Option<T> {
+        let path = origin.resolve(path.as_ref());
+        let loaded = read_text(&path).and_then(|text| read(&text).map_err(|error| error.to_string()));
+        loaded.map_err(|problem| self.problems.push(format!("{origin}: {}: {problem}", path.display()))).ok()
+    }
+}
+
+fn read_text(path: &Path) -> std::result::Result<Zeroizing<String>, String> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(format!("is larger than {LIMIT} bytes; it is another file than the one meant"));
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => {
+            Err("is not text; a key or certificate in DER form becomes PEM with openssl's -outform PEM".to_owned())
+        }
+    }
+}

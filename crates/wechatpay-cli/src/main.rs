@@ -1,0 +1,53 @@
+//! The command `wechatpay`: calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local sandbox.
+
+mod args;
+mod catalog;
+mod commands;
+mod config;
+mod input;
+mod output;
+mod wire;
+
+use args::{Args, Command};
+use clap::Parser;
+use clap::error::ErrorKind;
+use output::{Exit, Failure, Output};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return not_understood(&error),
+    };
+    let output = Output { json: args.json };
+    match run(args.command, &output) {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => output.failure(&failure),
+    }
+}
+
+fn run(command: Command, output: &Output) -> output::Result {
+    match command {
+        Command::Demo(args) => commands::demo::run(&args, output),
+        Command::Sandbox(args) => commands::sandbox::run(&args, output),
+        Command::Ops(args) => commands::ops::run(&args, output),
+        Command::Describe(args) => commands::describe::run(&args, output),
+        Command::Call(args) => commands::call::run(&args, output),
+        Command::Raw(args) => commands::raw::run(&args, output),
+        Command::Completions(args) => commands::completions::run(&args),
+    }
+}
+
+/// Help and version are results; anything else that the parser has to say is a mistake on the command line.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let result = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if result || !std::env::args_os().any(|arg| arg == "--json") {
+        return match error.print() {
+            Ok(()) if result => Exit::Done.into(),
+            _ => Exit::Usage.into(),
+        };
+    }
+    let message = error.render().to_string();
+    let message = message.trim().trim_start_matches("error: ").to_owned();
+    Output { json: true }.failure(&Failure::Usage(message))
+}

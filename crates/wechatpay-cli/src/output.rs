@@ -1,0 +1,378 @@
+//! What the command prints, for people or as JSON, and the exit codes.
+
+use clap::builder::styling::{AnsiColor, Style};
+use serde_json::{Map, Value, json};
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use wechatpay_model::Spec;
+use wechatpay_model::operation::{ErrorRow, Idempotency};
+use wechatpay_protocol::{ApiError, Error, Executed, Reply, Retry, TransportErrorKind, UnverifiedReason, Violation};
+
+/// What a command comes to.
+pub(crate) type Result<T = ()> = std::result::Result<T, Failure>;
+
+pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// The exit codes that scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Refused = 1,
+    Usage = 2,
+    Unknown = 3,
+    Unverified = 4,
+    Local = 5,
+    Interrupted = 130,
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line makes no sense.
+    Usage(String),
+    /// The account is not configured, or wrongly: everything that is wrong, at once.
+    Config(Vec<String>),
+    /// An input cannot be read.
+    Input(String),
+    /// A call failed.
+    Call { operation: Operation, error: Box<Error> },
+    /// This machine failed.
+    Local(String),
+    /// Somebody asked the command to stop.
+    Interrupted { operation: Operation, signal: Signal, under_way: bool },
+    /// Nobody reads the results any more; there is nobody to tell.
+    Unread,
+}
+
+/// What was called: for messages, and for what is known about repeating it.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(crate) name: String,
+    idempotency: Option<Idempotency>,
+}
+
+impl Operation {
+    pub(crate) fn known(spec: &Spec) -> Self {
+        Self { name: spec.id().to_owned(), idempotency: Some(spec.idempotency()) }
+    }
+
+    /// Something that is no single call.
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), idempotency: None }
+    }
+
+    /// A call by method and path; the query may hold an openid and is left out.
+    pub(crate) fn raw(method: &http::Method, path: &str) -> Self {
+        let path = path.split('?').next().unwrap_or_default();
+        let idempotency = (method == http::Method::GET).then_some(Idempotency::Safe);
+        Self { name: format!("{method} {path}"), idempotency }
+    }
+
+    /// How a call whose outcome is unknown may be repeated.
+    fn repeat(&self) -> String {
+        match self.idempotency {
+            Some(Idempotency::Safe) => "repeat it: that is safe".to_owned(),
+            Some(Idempotency::Key(field)) => {
+                format!("repeat it with the same `{field}` and the same parameters: that has one effect")
+            }
+            _ => "read what it was to change before repeating it: a repeat may act twice".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Failure {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Config(_) | Self::Input(_) => Exit::Usage,
+            Self::Call { error, .. } => exit(error),
+            Self::Local(_) => Exit::Local,
+            Self::Interrupted { signal: Signal::Interrupt, .. } => Exit::Interrupted,
+            Self::Interrupted { signal: Signal::Terminate, .. } => Exit::Terminated,
+            Self::Unread => Exit::Done,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Usage(message) | Self::Input(message) | Self::Local(message) => message.clone(),
+            Self::Config(problems) => {
+                let head = "the account is not configured; nothing was sent";
+                problems.iter().fold(head.to_owned(), |text, problem| format!("{text}\n  {problem}"))
+            }
+            Self::Call { operation, error } => call_message(operation, error),
+            Self::Interrupted { operation, under_way: true, .. } => {
+                format!("{} was interrupted while under way; its outcome is unknown", operation.name)
+            }
+            Self::Interrupted { operation, under_way: false, .. } => {
+                format!("{} was interrupted; nothing was sent to WeChat Pay", operation.name)
+            }
+            Self::Unread => "nobody reads the results".to_owned(),
+        }
+    }
+
+    /// What to do now, where the message does not say so itself.
+    fn next(&self) -> Option<String> {
+        match self {
+            Self::Call { operation, error } => next(operation, error),
+            Self::Interrupted { operation, under_way: true, .. } => Some(operation.repeat()),
+            _ => None,
+        }
+    }
+
+    /// The object under `error` of `--json`.
+    fn json(&self) -> Value {
+        if let Self::Call { operation, error } = self {
+            return error_json(operation, error);
+        }
+        let mut error = Map::new();
+        let mut put = |key: &str, value: Value| error.insert(key.to_owned(), value);
+        put("message", self.message().into());
+        if let Some(next) = self.next() {
+            put("next", next.into());
+        }
+        match self {
+            Self::Usage(_) => put("kind", "usage".into()),
+            Self::Config(problems) => {
+                put("problems", json!(problems));
+                put("kind", "config".into())
+            }
+            Self::Input(_) => put("kind", "input".into()),
+            Self::Local(_) | Self::Unread | Self::Call { .. } => put("kind", "local".into()),
+            Self::Interrupted { operation, under_way, .. } => {
+                put("operation", operation.name.clone().into());
+                put("executed", if *under_way { "maybe" } else { "no" }.into());
+                put("kind", "interrupted".into())
+            }
+        };
+        Value::Object(error)
+    }
+}
+
+/// The error itself, where another says that its outcome is unknown: `next` says so too, for every such error.
+fn cause(error: &Error) -> &Error {
+    match error {
+        Error::OutcomeUnknown(unknown) => cause(&unknown.source),
+        other => other,
+    }
+}
+
+fn exit(error: &Error) -> Exit {
+    match cause(error) {
+        Error::Invalid(_) => Exit::Usage,
+        cause @ Error::Api(refusal) if refused(cause, refusal) => Exit::Refused,
+        Error::Unverified(_) | Error::Decode(_) => Exit::Unverified,
+        Error::Signing(_) => Exit::Local,
+        // A server error or a page of nobody's: whether the request was executed is not known.
+        _ => Exit::Unknown,
+    }
+}
+
+/// Whether the API said no. What has no error code comes from something on the way, not from the API.
+fn refused(error: &Error, refusal: &ApiError) -> bool {
+    let unsigned_no = !refusal.authenticated && refusal.status < 500 && !refusal.code.as_str().is_empty();
+    error.executed() == Executed::No || (unsigned_no && refusal.code != wechatpay_model::ErrorCode::SystemError)
+}
+
+fn call_message(operation: &Operation, error: &Error) -> String {
+    let name = &operation.name;
+    match cause(error) {
+        Error::Invalid(invalid) => {
+            let count = invalid.violations.len();
+            let s = if count == 1 { "" } else { "s" };
+            let head = format!("{name}: nothing was sent, the request has {count} mistake{s}");
+            invalid.violations.iter().fold(head, |text, violation| format!("{text}\n  {violation}"))
+        }
+        other => format!("{name}: {other}"),
+    }
+}
+
+fn next(operation: &Operation, error: &Error) -> Option<String> {
+    if matches!(error, Error::Signing(_)) {
+        return Some("check the private key and this machine's source of randomness".to_owned());
+    }
+    match (error.executed(), cause(error).retry()) {
+        (Executed::No, Retry::Later) => Some("nothing was done; repeat it later with the same parameters".to_owned()),
+        (_, Retry::ReadFirst) if error.executed() != Executed::Maybe => {
+            Some("read what it was to change before doing anything else".to_owned())
+        }
+        (Executed::Maybe, _) if exit(error) == Exit::Refused => None,
+        (Executed::Maybe, _) => Some(format!("whether it was executed is not known; {}", operation.repeat())),
+        (Executed::Yes, Retry::Later) => Some("repeat it with the same parameters to learn the outcome".to_owned()),
+        _ => None,
+    }
+}
+
+/// What `--json` says of a failed call.
+pub(crate) fn error_json(operation: &Operation, error: &Error) -> Value {
+    let mut map = Map::new();
+    let mut put = |key: &str, value: Value| {
+        if !value.is_null() {
+            map.insert(key.to_owned(), value);
+        }
+    };
+    put("operation", operation.name.clone().into());
+    put("message", call_message(operation, error).into());
+    put("next", next(operation, error).into());
+    put("executed", executed_name(error.executed()).into());
+    put("retry", retry_name(error.retry()).into());
+    put("status", error.status().into());
+    put("request_id", error.request_id().into());
+    let kind = match cause(error) {
+        Error::Invalid(invalid) => {
+            put("violations", invalid.violations.iter().map(violation_json).collect());
+            "invalid"
+        }
+        Error::Signing(_) => "signing",
+        Error::Transport(error) => {
+            put("reason", transport_name(error.kind()).into());
+            "transport"
+        }
+        Error::Pending(_) => "pending",
+        Error::Api(refusal) => {
+            put("code", refusal.code.as_str().into());
+            put("field", refusal.field().into());
+            put("issue", refusal.issue().into());
+            put("retry_after", refusal.retry_after.map(|wait| wait.as_secs()).into());
+            put("authenticated", refusal.authenticated.into());
+            put("remedy", refusal.remedy().into());
+            put("remedies", refusal.documented.iter().map(|row| row_json(row)).collect());
+            "refused"
+        }
+        Error::Unverified(unverified) => {
+            put("reason", reason_name(&unverified.reason).into());
+            "unverified"
+        }
+        Error::Decode(_) => "decode",
+        _ => "unknown",
+    };
+    put("kind", kind.into());
+    Value::Object(map)
+}
+
+fn violation_json(violation: &Violation) -> Value {
+    json!({ "pointer": violation.pointer, "rule": violation.kind.as_str(), "message": violation.message })
+}
+
+fn row_json(row: &ErrorRow) -> Value {
+    json!({ "message": row.message(), "meaning": row.meaning(), "remedy": row.remedy() })
+}
+
+fn executed_name(executed: Executed) -> &'static str {
+    match executed {
+        Executed::No => "no",
+        Executed::Yes => "yes",
+        _ => "maybe",
+    }
+}
+
+fn retry_name(retry: Retry) -> &'static str {
+    match retry {
+        Retry::Never => "never",
+        Retry::Later => "later",
+        _ => "read_first",
+    }
+}
+
+fn transport_name(kind: TransportErrorKind) -> &'static str {
+    match kind {
+        TransportErrorKind::Connect => "connect",
+        TransportErrorKind::Timeout => "timeout",
+        _ => "interrupted",
+    }
+}
+
+fn reason_name(reason: &UnverifiedReason) -> &'static str {
+    match reason {
+        UnverifiedReason::Unsigned => "unsigned",
+        UnverifiedReason::MissingHeader(_) => "missing_header",
+        UnverifiedReason::DuplicateHeader(_) => "duplicate_header",
+        UnverifiedReason::MalformedHeader(_) => "malformed_header",
+        UnverifiedReason::UnknownType(_) => "unknown_type",
+        UnverifiedReason::Stale(_) => "stale",
+        UnverifiedReason::UnknownSerial(_) => "unknown_serial",
+        UnverifiedReason::Probe => "probe",
+        _ => "mismatch",
+    }
+}
+
+/// Where results and failures go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+}
+
+impl Output {
+    /// A line of a result for people, coloured on a terminal.
+    pub(crate) fn line(&self, text: fmt::Arguments<'_>) -> Result {
+        wrote(writeln!(anstream::stdout(), "{text}"))
+    }
+
+    /// A result: one line with `--json`, else laid out for people.
+    pub(crate) fn value(&self, value: &Value) -> Result {
+        // Alternate formatting is the indented one.
+        let text = if self.json { value.to_string() } else { format!("{value:#}") };
+        wrote(writeln!(io::stdout(), "{text}"))
+    }
+
+    /// The answer of a call; beside it, for people, how it came.
+    pub(crate) fn reply(&self, operation: &Operation, reply: &Reply<Value>, ms: u128) -> Result {
+        if !self.json {
+            let request_id = reply.request_id.as_deref().map(|id| format!(" · Request-ID {id}")).unwrap_or_default();
+            self.hint(format_args!(
+                "{} · {} in {ms} ms · verified with {}{request_id}",
+                operation.name, reply.status, reply.serial
+            ));
+        }
+        match &reply.value {
+            Value::Null if self.json => self.value(&json!({})),
+            Value::Null => Ok(()),
+            value => self.value(value),
+        }
+    }
+
+    /// Something beside the results. Whether anybody can read it is of no consequence.
+    pub(crate) fn hint(&self, text: fmt::Arguments<'_>) {
+        let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
+    }
+
+    /// Tells why the command failed, and with which code it ends.
+    pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
+        let told = match failure {
+            Failure::Unread => Ok(()),
+            failure if self.json => writeln!(io::stdout(), "{}", json!({ "error": failure.json() })),
+            failure => {
+                let next = failure.next().map(|next| format!("\nnext: {next}")).unwrap_or_default();
+                writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}{next}", failure.message())
+            }
+        };
+        // The exit code stands, whether or not the words got through.
+        drop(told);
+        failure.exit().into()
+    }
+}
+
+/// What became of a write to stdout.
+pub(crate) fn wrote(result: io::Result<()>) -> Result {
+    result.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::Unread,
+        _ => Failure::Local(format!("the result cannot be written to stdout: {error}; make room, then look again")),
+    })
+}

@@ -1,0 +1,7 @@
+//! The real command: with nobody to call, against a sandbox, and against servers that misbehave.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod common;
+mod offline;
+mod online;

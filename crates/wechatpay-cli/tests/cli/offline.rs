@@ -1,0 +1,248 @@
+//! What the command does without anybody to call: one row for each command line.
+
+use crate::common::{command, fixture, run, run_with};
+
+/// A command line with its stdin, exit code, and texts that stdout and stderr hold.
+struct Row {
+    line: &'static str,
+    stdin: &'static str,
+    code: i32,
+    stdout: &'static [&'static str],
+    stderr: &'static [&'static str],
+}
+
+const fn row(line: &'static str, code: i32, stdout: &'static [&'static str], stderr: &'static [&'static str]) -> Row {
+    Row { line, stdin: "", code, stdout, stderr }
+}
+
+const fn piped(
+    line: &'static str,
+    stdin: &'static str,
+    code: i32,
+    stdout: &'static [&'static str],
+    stderr: &'static [&'static str],
+) -> Row {
+    Row { line, stdin, code, stdout, stderr }
+}
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    // Help and version are results.
+    row("--help", 0, &["wechatpay demo", "Exit codes", "143"], &[]),
+    row("--version", 0, &["wechatpay 0."], &[]),
+    row("call --help", 0, &["Examples:", "name=value", "WECHATPAY_PRIVATE_KEY", "violations", "retry"], &[]),
+    row("raw --help", 0, &["Examples:"], &[]),
+    row("demo --help", 0, &["Examples:", "verified"], &[]),
+    row("sandbox --help", 0, &["Examples:", "--allow-remote"], &[]),
+    row("ops --help", 0, &["Examples:", "idempotency"], &[]),
+    row("describe --help", 0, &["Examples:"], &[]),
+    row("completions --help", 0, &["Examples:"], &[]),
+    // Mistakes on the command line.
+    row("", 2, &[], &["Usage: wechatpay"]),
+    row("cal", 2, &[], &["call"]),
+    row("ops nothing", 2, &[], &["no family is called `nothing`", "favor"]),
+    row("ops nothing --json", 2, &["{\"error\":", "\"kind\":\"usage\""], &[]),
+    row("--json cal", 2, &["{\"error\":", "\"kind\":\"usage\""], &[]),
+    row("describe favor.strat_stock", 2, &[], &["did you mean favor.start_stock"]),
+    row("call start_stock", 2, &[], &["did you mean favor.start_stock?"]),
+    row("call xyz", 2, &[], &["`wechatpay ops` lists them all"]),
+    row("raw FETCH /v3/certificates", 2, &[], &["FETCH", "GET, POST, PUT, PATCH, DELETE"]),
+    row("sandbox --listen 0.0.0.0:0", 2, &[], &["--allow-remote"]),
+    // The catalogue.
+    row("ops", 0, &["favor.create_coupon_stock", "busifavor.upload_coupon_codes", "certificates.list"], &[]),
+    row("ops busifavor", 0, &["busifavor.create_stock"], &[]),
+    row("describe favor.create_coupon_stock", 0, &[
+        "POST /v3/marketing/favor/coupon-stocks", "创建代金券批次", "with the same `out_request_no`",
+        "stock_name", "批次名称", "none of , ; _ |", "integer (fen)", "RFC 3339 time", "array of string",
+        "also read as disscount_coupon", "MINI_PROGRAM: 小程序", "coupon_amount × /stock_use_rule/max_coupons = /stock_use_rule/max_amount",
+        "is the merchant id of the caller", "at most 90 days", "403 NOT_ENOUGH", "Add to the budget.",
+        "Example: as published", "refused at /out_request_no: length", "accepted with", "https://",
+    ], &[]),
+    row("describe favor.get_stock", 0, &["in the path", "in the query", "unactivated: ", "repeat: safe"], &[]),
+    // Requests, checked and shown.
+    row("call --dry-run favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_MCHID", "`mchid`"]),
+    row("call --dry-run --mchid 19 favor.start_stock stock_id=9 stock_creator_mchid=8", 0,
+        &["\"url\": \"https://api.mch.weixin.qq.com/v3/marketing/favor/stocks/9/start\"", "\"8\""], &["nothing was sent"]),
+    row("call --dry-run --json --mchid 19 favor.get_stock stock_id=9/? stock_creator_mchid=8", 0,
+        &["{\"method\":\"GET\",\"url\":\"https://api.mch.weixin.qq.com/v3/marketing/favor/stocks/9%2F%3F?stock_creator_mchid=8\"}"], &[]),
+    row("call --dry-run --mchid 19 --base-url http://localhost:8080 certificates.list algorithm_type=RSA", 0,
+        &["http://localhost:8080/v3/certificates?algorithm_type=RSA"], &[]),
+    row("call --dry-run --mchid 19 busifavor.upload_coupon_codes stock_id=9 upload_request_no=007 coupon_code_list.0=1 coupon_code_list.1=a=b", 0,
+        &["\"007\"", "\"1\"", "\"a=b\""], &[]),
+    row("call --dry-run --mchid 19 busifavor.upload_coupon_codes stock_id=9 upload_request_no=1 coupon_code_list.1=1", 2,
+        &[], &["`coupon_code_list.1`", "index"]),
+    row("call --dry-run --mchid 19 busifavor.upload_coupon_codes stock_id=9 upload_request_no=1 coupon_code_list=A1", 2,
+        &[], &["/coupon_code_list: must be an array, is a string"]),
+    row("call --dry-run --mchid 19 busifavor.upload_coupon_codes stock_id=9 upload_request_no=1 coupon_code_list=[]", 2,
+        &[], &["/coupon_code_list: must not be empty"]),
+    row("call --dry-run --mchid 19 busifavor.upload_coupon_codes stock_id=9 upload_request_no=1 coupon_code_list=[\"a\\tb\",\"😀\"]", 2,
+        &[], &["/coupon_code_list/0: ", "/coupon_code_list/1: "]),
+    row("call --dry-run --mchid 19 --json favor.create_coupon_stock no_cash=maybe stock_use_rule.max_coupons=1.0 stok_name=x", 2, &[
+        "\"kind\":\"invalid\"", "\"executed\":\"no\"", "\"retry\":\"never\"",
+        "{\"message\":\"must be true or false, is a string\",\"pointer\":\"/no_cash\",\"rule\":\"type\"}",
+        "\"pointer\":\"/stock_use_rule/max_coupons\",\"rule\":\"type\"",
+        "\"pointer\":\"/stok_name\",\"rule\":\"unknown\"", "did you mean `stock_name`?",
+    ], &[]),
+    row("call --dry-run --mchid 19 favor.start_stock stock_id=1 stock_creator_mchid", 2, &[], &["`stock_creator_mchid` names no field", "NAME=VALUE"]),
+    row("call --dry-run --mchid 19 favor.start_stock =1", 2, &[], &["names no field"]),
+    // Requests from stdin: only when asked for.
+    piped("call --dry-run --mchid 19 favor.start_stock -", "{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}", 0, &["/stocks/9/start"], &[]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=10", "\u{FEFF}{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}", 0, &["/stocks/10/start"], &[]),
+    piped("call --dry-run --mchid 19 favor.start_stock", "{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}", 2, &[], &["/stock_id: is required"]),
+    piped("call --dry-run --mchid 19 favor.start_stock -", "{\n  \"stock_id\": }", 2, &[], &["stdin:2:15: no valid JSON"]),
+    piped("call --dry-run --mchid 19 favor.start_stock -", "", 2, &[], &["stdin:1:0: no valid JSON"]),
+    piped("call --dry-run --mchid 19 favor.start_stock -", "{\"a\":1,\n\"a\":2}", 2, &[], &["stdin:2:", "`a` stands twice"]),
+    piped("call --dry-run --mchid 19 favor.start_stock -", "[]", 2, &[], &["/: must be an object, is an array"]),
+    row("call --dry-run --mchid 19 favor.start_stock /nowhere/at/all.json", 2, &[], &["/nowhere/at/all.json: cannot be read"]),
+    // An account that is not there, or not right.
+    row("call favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_SERIAL_NO", "`private_key`", "--platform-cert"]),
+    row("raw GET /v3/certificates --json", 2, &["\"kind\":\"config\"", "\"problems\":["], &[]),
+    row("raw GET /v3/certificates --mchid 19x --serial-no 5A:6B --public-key-id 7 --base-url ftp://x/y", 2, &[],
+        &["--mchid: a merchant id is digits", "--serial-no: a serial number is hex", "--public-key-id: the id", "--base-url: base URL", "public key file, to go with its id"]),
+    row("raw GET /v3/certificates --config /nowhere.toml", 2, &[], &["--config: /nowhere.toml: cannot be read"]),
+    // Completions know the operations.
+    row("completions bash", 0, &["favor.create_coupon_stock"], &[]),
+    row("completions zsh", 0, &["#compdef wechatpay", "favor.create_coupon_stock"], &[]),
+    row("completions fish", 0, &["complete -c wechatpay"], &[]),
+];
+
+#[test]
+fn every_command_line_ends_as_it_should() {
+    let mut wrong = Vec::new();
+    for row in ROWS {
+        let arguments: Vec<_> = row.line.split(' ').filter(|word| !word.is_empty()).collect();
+        let run = run_with(&mut command(&arguments), row.stdin.as_bytes());
+        let missing = |text: &str, wanted: &[&str]| wanted.iter().any(|wanted| !text.contains(wanted));
+        let silent = row.stdout.is_empty() && !run.stdout.is_empty() || row.code == 0 && run.stderr.contains("error");
+        if run.code != row.code || missing(&run.stdout, row.stdout) || missing(&run.stderr, row.stderr) || silent {
+            wrong.push(format!("{} {:?}\n{run:#?}", row.line, row.stdin));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn ops_as_json_is_a_line_for_each_operation() {
+    let lines = run(&["ops", "--json"]).json();
+    assert!(lines.len() >= 6);
+    for line in &lines {
+        for key in ["id", "method", "path", "title", "title_zh"] {
+            assert!(line[key].as_str().is_some_and(|text| !text.is_empty()), "{key} of {line}");
+        }
+        assert!(line["query"].is_array() && line["errors"].is_array() && line["body"].is_string(), "{line}");
+        assert!(["safe", "key", "none"].contains(&line["idempotency"]["kind"].as_str().unwrap()), "{line}");
+    }
+}
+
+#[test]
+fn every_operation_can_be_described() {
+    for line in run(&["ops", "--json"]).json() {
+        let id = line["id"].as_str().unwrap();
+        let page = run(&["describe", id]);
+        assert!(page.code == 0 && page.stdout.contains(id) && page.stderr.is_empty(), "{page:?}");
+        let schema = run(&["describe", "--json", id]).json();
+        assert_eq!((schema.len(), &schema[0]["id"]), (1, &line["id"]));
+    }
+}
+
+/// Options of an account that only lacks what a row puts in.
+fn account(private_key: &str, trust: [&str; 2]) -> Vec<String> {
+    let mut options: Vec<_> =
+        ["--mchid", "1900000001", "--serial-no", "5157F09E", "--private-key", private_key].map(str::to_owned).to_vec();
+    let (id, pem) = ("PUB_KEY_ID_01", fixture("rsa2048.pub.pem"));
+    match trust {
+        ["", ""] => options.extend(["--public-key-id", id, "--public-key", &pem].map(str::to_owned)),
+        given => options.extend(given.map(str::to_owned)),
+    }
+    options
+}
+
+#[test]
+fn a_wrong_key_is_named_with_what_to_do() {
+    let (own, platform) = (["", ""], "--platform-cert");
+    let good = fixture("rsa2048.key.pem");
+    let (public, certificate) = (fixture("rsa2048.pub.pem"), fixture("rsa2048.cert.pem"));
+    let rows: Vec<(String, [&str; 2], &str)> = vec![
+        (fixture("rsa2048.encrypted.key.pem"), own, "passphrase"),
+        (fixture("rsa2048.pkcs1.key.pem"), own, "openssl pkcs8 -topk8"),
+        (fixture("rsa2048.cert.pem"), own, "found a certificate"),
+        (fixture("rsa2048.pub.pem"), own, "found a public key"),
+        (fixture("ec.key.pem"), own, "not RSA"),
+        (fixture("rsa1024.key.pem"), own, "1024 bits"),
+        ("/nowhere.pem".to_owned(), own, "--private-key: /nowhere.pem: cannot be read"),
+        (good.clone(), [platform, &public], "--platform-cert"),
+        (good, ["--public-key", &certificate], "--public-key-id"),
+    ];
+    for (key, trust, wanted) in rows {
+        let mut arguments = vec!["raw".to_owned(), "GET".to_owned(), "/v3/certificates".to_owned()];
+        arguments.extend(account(&key, trust));
+        let run = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(run.code == 2 && run.stderr.contains(wanted), "{wanted}: {run:?}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_and_that_over_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wechatpay.toml");
+    std::fs::write(&file, "mchid = \"1\"\nWECHATPAY_BASE_URL = \"http://file:1\"\n").unwrap();
+    let call = "call --dry-run --json certificates.list --config";
+    let mut arguments: Vec<_> = call.split(' ').collect();
+    arguments.push(file.to_str().unwrap());
+    let url = |command: &mut std::process::Command| run_with(command, b"").json()[0]["url"].clone();
+    assert_eq!(url(&mut command(&arguments)), "http://file:1/v3/certificates");
+    let environment = ("WECHATPAY_BASE_URL", "http://env:2");
+    assert_eq!(url(command(&arguments).envs([environment])), "http://env:2/v3/certificates");
+    assert_eq!(url(command(&arguments).envs([("WECHATPAY_BASE_URL", "")])), "http://file:1/v3/certificates");
+    arguments.extend(["--base-url", "http://flag:3"]);
+    assert_eq!(url(command(&arguments).envs([environment])), "http://flag:3/v3/certificates");
+}
+
+#[test]
+fn a_configuration_file_is_judged_without_repeating_its_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wechatpay.toml");
+    let rows = [
+        ("apiv3_key = \"s3cret-s3cret-s3cret\nmchid=1", "line 1, column "),
+        ("apiv3_key = \"s3cret-s3cret-s3cret\"", "20 bytes instead of 32"),
+        ("apiv3_key = [\"s3cret-s3cret\"]", "must be a text in quotes"),
+        ("mchidd = \"s3cret\"", "did you mean mchid?"),
+        ("private_key = \"key.pem\"", "key.pem: cannot be read"),
+    ];
+    for (text, wanted) in rows {
+        std::fs::write(&file, text).unwrap();
+        let run = run(&["raw", "GET", "/v3/certificates", "--config", file.to_str().unwrap()]);
+        assert!(run.code == 2 && run.stderr.contains(wanted), "{wanted}: {run:?}");
+        assert!(!run.stderr.contains("s3cret"), "{run:?}");
+    }
+    // A path in a file is one beside that file.
+    let key = directory.path().join("key.pem");
+    let run = run(&["raw", "GET", "/v3/certificates", "--config", file.to_str().unwrap()]);
+    assert!(run.stderr.contains(key.to_str().unwrap()), "{run:?}");
+}
+
+#[test]
+fn nobody_reads_the_list_and_that_is_no_failure() {
+    let mut child = command(&["ops", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(crate::common::exit_code(&mut child), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_a_local_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(&["ops"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("stdout"));
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    for arguments in [&["describe", "favor.start_stock"][..], &["ops"]] {
+        let run = run(arguments);
+        assert!(!run.stdout.contains('\u{1b}') && !run.stderr.contains('\u{1b}'), "{run:?}");
+    }
+    let coloured = run_with(command(&["ops"]).env("CLICOLOR_FORCE", "1"), b"");
+    assert!(coloured.stdout.contains('\u{1b}'));
+}

@@ -1,0 +1,282 @@
+//! The command against a sandbox over real HTTP, and against servers that misbehave.
+
+use crate::common::{Sandbox, command, exit_code, head, pass_on, run, run_with, server, start_sandbox};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// A cash coupon stock that may be created now; the sandbox's `now` is this machine's.
+fn stock(mchid: &str, number: &str) -> Value {
+    let day = |days: u64| {
+        let now = std::time::SystemTime::now() + Duration::from_secs(days * 86_400);
+        let seconds = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+        let time = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap();
+        time.format(&time::format_description::well_known::Rfc3339).unwrap()
+    };
+    json!({
+        "stock_name": "满100减10", "belong_merchant": mchid, "no_cash": true, "stock_type": "NORMAL",
+        "out_request_no": number, "available_begin_time": day(1), "available_end_time": day(30),
+        "stock_use_rule": {
+            "max_coupons": 100, "max_amount": 100_000, "max_coupons_per_user": 1,
+            "natural_person_limit": false, "prevent_api_abuse": false
+        },
+        "coupon_use_rule": {
+            "fixed_normal_coupon": { "coupon_amount": 1000, "transaction_minimum": 10_000 },
+            "available_merchants": [mchid]
+        }
+    })
+}
+
+#[test]
+fn the_demo_goes_as_it_should_over_both_backends() {
+    for backend in ["reqwest", "hyper"] {
+        let people = run(&["demo", "--backend", backend]);
+        assert_eq!(people.code, 0, "{people:?}");
+        assert!(people.stdout.contains("verified with PUB_KEY_ID_"), "{}", people.stdout);
+
+        let lines = run(&["demo", "--json", "--backend", backend]).json();
+        assert!(lines.len() > 8);
+        for line in &lines {
+            assert!(line["operation"].is_string() && line["as_expected"] == true, "{line}");
+            assert!(line.get("status").is_some() && line["verified"].is_boolean(), "{line}");
+            assert!(line.get("response").is_some() != line.get("error").is_some(), "{line}");
+        }
+        let has = |check: &dyn Fn(&Value) -> bool| assert!(lines.iter().any(check), "{lines:#?}");
+        has(&|line| line["operation"] == "favor.create_coupon_stock" && line["verified"] == true);
+        has(&|line| line["operation"] == "busifavor.upload_coupon_codes" && line["verified"] == true);
+        has(&|line| line["error"]["remedy"].is_string() && line["status"] == 404);
+        has(&|line| line["by"] == "path" && line["client"] == "async" && line["verified"] == true);
+        has(&|line| line["by"] == "path" && line["client"] == "blocking" && line["verified"] == true);
+        has(&|line| {
+            line["error"]["violations"].as_array().is_some_and(|all| all.len() == 19) && line["status"].is_null()
+        });
+    }
+}
+
+#[test]
+fn a_stock_is_created_started_and_read_by_operation_and_by_path() {
+    let sandbox = Sandbox::start();
+    let file = sandbox.file("stock.json", stock(sandbox.mchid(), "1").to_string());
+    let file = file.to_str().unwrap();
+
+    let created = sandbox.run(&["call", "favor.create_coupon_stock", file]);
+    assert_eq!(created.code, 0, "{created:?}");
+    let answer: Value = serde_json::from_str(&created.stdout).unwrap();
+    let id = answer["stock_id"].as_str().unwrap();
+    assert!(
+        created.stderr.contains("verified with PUB_KEY_ID_") && created.stderr.contains("Request-ID"),
+        "{created:?}"
+    );
+
+    // The same number and parameters are one stock, whichever way they come.
+    let text = std::fs::read(file).unwrap();
+    let path = "/v3/marketing/favor/coupon-stocks";
+    let again = sandbox.run_with(&mut sandbox.command(&["--json", "raw", "post", path, "-"]), &text);
+    assert_eq!(again.json().first(), Some(&answer), "{again:?}");
+
+    let (stock_id, mchid) = (format!("stock_id={id}"), format!("stock_creator_mchid={}", sandbox.mchid()));
+    let started = sandbox.run(&["call", "favor.start_stock", "--backend", "hyper", "--json", &stock_id, &mchid]);
+    assert_eq!(started.json()[0]["stock_id"], id, "{started:?}");
+    let read = sandbox.run(&["call", "favor.get_stock", "--json", &stock_id, &mchid]);
+    assert_eq!(read.json()[0]["status"], "running", "{read:?}");
+    let by_path = sandbox.run(&["raw", "--json", "GET", &format!("/v3/marketing/favor/stocks/{id}?{mchid}")]);
+    assert_eq!(by_path.json(), read.json());
+}
+
+#[test]
+fn the_account_may_come_from_a_file() {
+    let sandbox = Sandbox::start();
+    let lines = sandbox.env.iter().map(|(name, value)| {
+        let plain = name.strip_prefix("WECHATPAY_").unwrap().to_lowercase();
+        format!("{plain} = {}\n", json!(value))
+    });
+    let file = sandbox.file("account.toml", lines.collect::<String>());
+    let run = run(&["call", "certificates.list", "--json", "--config", file.to_str().unwrap()]);
+    assert!(run.json()[0]["data"][0]["serial_no"].is_string(), "{run:?}");
+}
+
+#[test]
+fn a_key_with_other_line_ends_and_a_mark_in_front_is_read() {
+    let sandbox = Sandbox::start();
+    let key = std::fs::read_to_string(&sandbox.env["WECHATPAY_PRIVATE_KEY"]).unwrap();
+    let key = sandbox.file("key.pem", format!("\u{FEFF}{}", key.replace('\n', "\r\n")));
+    let run = sandbox.run(&["call", "certificates.list", "--private-key", key.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn what_is_invalid_is_not_sent() {
+    let sandbox = Sandbox::start();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let base = server(move |_| sender.send(()).unwrap());
+    let codes = |codes: Value| json!({ "stock_id": "98065001", "upload_request_no": "1", "coupon_code_list": codes });
+    let many: Vec<_> = (0..201).map(|code| code.to_string()).collect();
+    let rows = [
+        (codes(json!(many)), "/coupon_code_list", "count"),
+        (codes(json!([])), "/coupon_code_list", "count"),
+        (codes(json!(["A".repeat(33)])), "/coupon_code_list/0", "length"),
+        (codes(json!(["A\tB"])), "/coupon_code_list/0", "charset"),
+        (codes(json!(["😀"])), "/coupon_code_list/0", "character"),
+        (codes(json!([null])), "/coupon_code_list/0", "null"),
+        (codes(json!([1.0])), "/coupon_code_list/0", "type"),
+        (json!({ "stock_id": "..", "upload_request_no": "1", "coupon_code_list": ["A"] }), "/stock_id", "charset"),
+    ];
+    for (request, pointer, rule) in rows {
+        let mut command =
+            sandbox.command(&["call", "busifavor.upload_coupon_codes", "-", "--json", "--base-url", &base]);
+        let run = sandbox.run_with(&mut command, request.to_string().as_bytes());
+        let violation = run.error()["violations"][0].clone();
+        assert_eq!(
+            (run.code, &violation["pointer"], &violation["rule"]),
+            (2, &json!(pointer), &json!(rule)),
+            "{run:?}"
+        );
+    }
+    let emoji = sandbox
+        .run_with(&mut sandbox.command(&["raw", "POST", "/v3/x", "-", "--base-url", &base]), "\"😀\"".as_bytes());
+    assert_eq!(emoji.code, 2, "{emoji:?}");
+    let path = sandbox.run(&["raw", "GET", "/v3/../x", "--base-url", &base]);
+    assert_eq!(path.code, 2, "{path:?}");
+    assert!(receiver.try_recv().is_err(), "something was sent");
+}
+
+#[test]
+fn a_refusal_says_what_to_do() {
+    let sandbox = Sandbox::start();
+    let mchid = format!("stock_creator_mchid={}", sandbox.mchid());
+    let arguments = ["call", "favor.start_stock", "stock_id=404", &mchid];
+
+    let people = sandbox.run(&arguments);
+    assert_eq!(people.code, 1, "{people:?}");
+    assert!(people.stdout.is_empty() && people.stderr.contains("Check the stock id."), "{people:?}");
+    assert!(people.stderr.contains("404 RESOURCE_NOT_EXISTS") && people.stderr.contains("Request-ID"), "{people:?}");
+
+    let refused = sandbox.run(&[&["--json"], &arguments[..]].concat());
+    let error = refused.error();
+    assert_eq!((refused.code, &error["kind"], &error["status"]), (1, &json!("refused"), &json!(404)));
+    assert_eq!((&error["executed"], &error["retry"]), (&json!("no"), &json!("never")));
+    assert_eq!((&error["authenticated"], &error["remedy"]), (&json!(true), &json!("Check the stock id.")));
+    assert!(error["request_id"].is_string() && error["operation"] == "favor.start_stock", "{error}");
+    assert_eq!(error["remedies"][0]["remedy"], error["remedy"]);
+}
+
+#[test]
+fn a_key_that_is_not_the_merchants_is_refused() {
+    let sandbox = Sandbox::start();
+    let key = crate::common::fixture("rsa2048.key.pem");
+    let run = sandbox.run(&["call", "certificates.list", "--json", "--private-key", &key]);
+    let error = run.error();
+    assert_eq!(
+        (run.code, &error["code"], &error["authenticated"]),
+        (1, &json!("SIGN_ERROR"), &json!(false)),
+        "{error}"
+    );
+    assert!(error["remedy"].as_str().unwrap().contains("private key"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_believed_is_not_printed() {
+    let sandbox = Sandbox::start();
+    let rows = [
+        ("unsigned", 4, "unverified", "unsigned"),
+        ("missing-header", 4, "unverified", "missing_header"),
+        ("duplicate-header", 4, "unverified", "duplicate_header"),
+        ("forge", 4, "unverified", "mismatch"),
+        ("tamper", 4, "unverified", "mismatch"),
+        ("stale", 4, "unverified", "stale"),
+        ("future", 4, "unverified", "stale"),
+        ("unknown-serial", 4, "unverified", "unknown_serial"),
+        ("probe", 4, "unverified", "probe"),
+        ("html-502", 3, "refused", ""),
+        ("status-429", 1, "refused", ""),
+        ("status-500", 3, "refused", ""),
+        ("error=404:RESOURCE_NOT_EXISTS", 1, "refused", ""),
+    ];
+    let address = sandbox.env["WECHATPAY_BASE_URL"].trim_start_matches("http://").to_owned();
+    for (fault, code, kind, reason) in rows {
+        let address = address.clone();
+        let base = server(move |near| pass_on(near, &address, &format!("X-Sandbox-Fault: {fault}")));
+        for backend in ["reqwest", "hyper"] {
+            let run = sandbox.run(&["call", "certificates.list", "--json", "--base-url", &base, "--backend", backend]);
+            let error = run.error();
+            let found = (run.code, error["kind"].as_str().unwrap(), error["reason"].as_str().unwrap_or_default());
+            assert_eq!(found, (code, kind, reason), "{fault} over {backend}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_is_none_is_told_apart() {
+    let sandbox = Sandbox::start();
+    let closed = {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        format!("http://{}", listener.local_addr().unwrap())
+    };
+    let hangs_up = server(|mut stream| drop(head(&mut stream)));
+    let page = server(|mut stream| {
+        head(&mut stream);
+        let page = "<html>welcome</html>";
+        let length = page.len();
+        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}");
+    });
+    let rows = [
+        (closed, 3, "transport", "connect", "no"),
+        (hangs_up, 3, "transport", "interrupted", "maybe"),
+        (page, 4, "unverified", "unsigned", "maybe"),
+    ];
+    for (base, code, kind, reason, executed) in rows {
+        for backend in ["reqwest", "hyper"] {
+            let run = sandbox.run(&["raw", "POST", "/v3/x", "--json", "--base-url", &base, "--backend", backend]);
+            let error = run.error();
+            let found = ["kind", "reason", "executed"].map(|key| error[key].as_str().unwrap_or_default());
+            assert_eq!((run.code, found), (code, [kind, reason, executed]), "{run:?}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_call_says_that_its_outcome_is_unknown() {
+    let sandbox = Sandbox::start();
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let base = server(move |mut stream| {
+            head(&mut stream);
+            sender.send(()).unwrap();
+            std::thread::sleep(Duration::from_secs(20));
+        });
+        let mut child = sandbox
+            .command(&["call", "favor.start_stock", "stock_id=1", "stock_creator_mchid=2", "--base-url", &base])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+        crate::common::signal(&child, name);
+        assert_eq!(exit_code(&mut child), code);
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains("outcome is unknown") && stderr.contains("repeat it: that is safe"), "{stderr}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sandbox_ends_when_it_is_asked_to_and_cleans_up() {
+    for name in ["INT", "TERM"] {
+        let (mut child, ready) = start_sandbox(&[]);
+        let directory = std::path::PathBuf::from(ready["dir"].as_str().unwrap());
+        assert!(directory.join("sandbox.env").is_file(), "{ready}");
+        crate::common::signal(&child, name);
+        assert_eq!(exit_code(&mut child), 0);
+        assert!(!directory.exists());
+    }
+}
+
+#[test]
+fn a_sandbox_that_cannot_listen_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let run = run_with(&mut command(&["sandbox", "--listen", &address]), b"");
+    assert!(run.code == 5 && run.stderr.contains(&address), "{run:?}");
+}

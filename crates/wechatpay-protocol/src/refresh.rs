@@ -1,0 +1,132 @@
+//! Keeps platform certificates up to date: on request, on a schedule, and when an answer names one that is not known.
+
+use crate::certificates::{Certificates, CertificatesError, Changed};
+use crate::client::{BlockingClient, Client, raw};
+use crate::error::Error;
+use crate::retry::Timer;
+use crate::transport::{BlockingTransport, Transport};
+use http::Method;
+use std::fmt;
+use std::time::Duration;
+use wechatpay_model::Operation;
+use wechatpay_model::certificates::List;
+
+/// How often [`Client::keep_certificates_fresh`] looks whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How long a blocking call waits for a refresh that another thread has begun, where it has no timeout of its own.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// Why certificates were not refreshed. What was trusted before still is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// The verifier of this client holds no certificates that could be refreshed.
+    Fixed,
+    /// A refresh is under way, or one failed or brought nothing new within the last minute.
+    NotNow,
+    /// The call failed.
+    Call(Error),
+    /// The answer was not accepted.
+    Answer(CertificatesError),
+}
+
+impl fmt::Display for RefreshError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed => f.write_str("this client trusts a fixed set of keys; give it `Certificates` to refresh them"),
+            Self::NotNow => f.write_str("a refresh is under way, or was tried less than a minute ago"),
+            Self::Call(error) => error.fmt(f),
+            Self::Answer(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RefreshError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Fixed | Self::NotNow => None,
+            Self::Call(error) => Some(error),
+            Self::Answer(error) => Some(error),
+        }
+    }
+}
+
+fn trace(outcome: &Result<Changed, RefreshError>) {
+    match outcome {
+        Ok(changed) => tracing::info!(
+            target: "wechatpay", added = ?changed.added, dropped = ?changed.dropped, "certificates refreshed"
+        ),
+        Err(error) => tracing::warn!(target: "wechatpay", %error, "certificates not refreshed"),
+    }
+}
+
+impl<T: Transport> Client<T> {
+    /// Downloads the platform certificates into the [`Certificates`] that this client verifies with.
+    ///
+    /// A call does so by itself when an answer names a serial that is not known. Call it at the start, so that the
+    /// first call need not wait, and then leave it to [`keep_certificates_fresh`](Self::keep_certificates_fresh).
+    ///
+    /// # Errors
+    /// See [`RefreshError`]; what was trusted before still is.
+    pub async fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
+        let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
+        let guard = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
+        let call = raw(Method::GET, List::SPEC.path(), &[], None).map_err(RefreshError::Call)?;
+        let (parts, body) = self.carry(&call, 0).await.map_err(RefreshError::Call)?;
+        guard.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
+    }
+
+    /// Refreshes the certificates whenever that is due. Never ends: give it to your runtime as a task, and drop it to stop.
+    ///
+    /// Nothing depends on it: without, a call that meets an unknown serial refreshes them.
+    pub async fn keep_certificates_fresh(&self, timer: impl Timer) {
+        loop {
+            if let Some(certificates) = self.verifier.certificates()
+                && certificates.refresh_due(self.stamper.now())
+                && certificates.may_refresh(self.stamper.now())
+            {
+                trace(&self.refresh_certificates().await);
+            }
+            timer.sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Refreshes because of an unknown serial, or waits for the one who is at it.
+    pub(crate) async fn refresh(&self, certificates: &Certificates) {
+        match self.refresh_certificates().await {
+            Err(RefreshError::NotNow) => certificates.underway().await,
+            outcome => trace(&outcome),
+        }
+    }
+}
+
+impl<T: BlockingTransport> BlockingClient<T> {
+    /// Downloads the platform certificates into the [`Certificates`] that this client verifies with.
+    ///
+    /// A call does so by itself when an answer names a serial that is not known.
+    ///
+    /// # Errors
+    /// See [`RefreshError`]; what was trusted before still is.
+    pub fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
+        self.download_certificates(self.timeout)
+    }
+
+    fn download_certificates(&self, timeout: Option<Duration>) -> Result<Changed, RefreshError> {
+        let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
+        let guard = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
+        let call = raw(Method::GET, List::SPEC.path(), &[], None).map_err(RefreshError::Call)?;
+        let (parts, body) = self.carry(&call, 0, timeout).map_err(RefreshError::Call)?;
+        guard.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
+    }
+
+    /// Refreshes because of an unknown serial, or waits for the one who is at it.
+    pub(crate) fn refresh(&self, certificates: &Certificates, timeout: Option<Duration>) {
+        match self.download_certificates(timeout) {
+            Err(RefreshError::NotNow) => {
+                certificates.wait(timeout.unwrap_or(WAIT));
+            }
+            outcome => trace(&outcome),
+        }
+    }
+}

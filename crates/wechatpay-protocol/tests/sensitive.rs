@@ -1,0 +1,103 @@
+//! Sensitive fields: encrypted for WeChat Pay, decrypted for the merchant, both against openssl.
+//!
+//! These tests run the `openssl` command.
+
+#![cfg(any(feature = "aws-lc-rs", feature = "rsa"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use wechatpay_protocol::crypto::{CipherError, VerifyingKey};
+
+type MakeKey = fn(&str) -> Box<dyn VerifyingKey>;
+
+const PROVIDERS: &[(&str, MakeKey)] = &[
+    #[cfg(feature = "aws-lc-rs")]
+    ("aws_lc", |pem| Box::new(wechatpay_protocol::crypto::aws_lc::VerifyingKey::from_public_key_pem(pem).unwrap())),
+    #[cfg(feature = "rsa")]
+    ("rsa", |pem| Box::new(wechatpay_protocol::crypto::rsa::VerifyingKey::from_public_key_pem(pem).unwrap())),
+];
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/crypto").join(name)
+}
+
+fn fixture(name: &str) -> String {
+    std::fs::read_to_string(path(name)).unwrap()
+}
+
+/// What `openssl pkeyutl` makes of this; `None` if it refuses.
+fn openssl(action: &str, key: &str, input: &[u8]) -> Option<Vec<u8>> {
+    let options = ["rsa_padding_mode:oaep", "rsa_oaep_md:sha1", "rsa_mgf1_md:sha1"];
+    let mut command = Command::new("openssl");
+    command.args(["pkeyutl", action, "-inkey"]).arg(path(key));
+    if action == "-encrypt" {
+        command.arg("-pubin");
+    }
+    command.args(options.iter().flat_map(|option| ["-pkeyopt", option]));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("openssl");
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    output.status.success().then_some(output.stdout)
+}
+
+#[test]
+fn openssl_decrypts_what_is_encrypted() {
+    for ((name, make), (bits, most)) in PROVIDERS.iter().flat_map(|p| [(p, (2048, 214)), (p, (4096, 470))]) {
+        let key = make(&fixture(&format!("rsa{bits}.pub.pem")));
+        let encryptor = key.encryptor().unwrap();
+        for plain in [&b""[..], "张三".as_bytes(), &[0; 20], &vec![0xff; most]] {
+            let encrypted = encryptor.encrypt(plain).unwrap();
+            assert_eq!(encrypted.len(), bits / 8, "{name}");
+            assert_ne!(encryptor.encrypt(plain).unwrap(), encrypted, "{name}: not random");
+            let decrypted = openssl("-decrypt", &format!("rsa{bits}.key.pem"), &encrypted);
+            assert_eq!(decrypted.as_deref(), Some(plain), "{name}, {bits} bits, {} bytes", plain.len());
+        }
+        let bytes = most + 1;
+        assert_eq!(encryptor.encrypt(&vec![0; bytes]), Err(CipherError::TooLong { bytes, most }), "{name}");
+    }
+}
+
+#[cfg(feature = "aws-lc-rs")]
+#[test]
+fn what_openssl_encrypts_is_decrypted() {
+    use wechatpay_protocol::crypto::Decryptor as _;
+    use wechatpay_protocol::crypto::aws_lc::DecryptingKey;
+
+    for (bits, most) in [(2048, 214), (4096, 470)] {
+        let key = DecryptingKey::from_pem(&fixture(&format!("rsa{bits}.key.pem"))).unwrap();
+        for plain in [&b"x"[..], "张三".as_bytes(), &[0; 20], &vec![0xff; most]] {
+            let encrypted = openssl("-encrypt", &format!("rsa{bits}.pub.pem"), plain).unwrap();
+            assert_eq!(&**key.decrypt(&encrypted).unwrap(), plain, "{bits} bits, {} bytes", plain.len());
+        }
+    }
+
+    // Changed, cut, for another key, or not encrypted at all: always the same answer.
+    let key = DecryptingKey::from_pem(&fixture("rsa2048.key.pem")).unwrap();
+    let encrypted = openssl("-encrypt", "rsa2048.pub.pem", b"secret").unwrap();
+    for bit in (0..2048).step_by(61) {
+        let mut wrong = encrypted.clone();
+        wrong[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(key.decrypt(&wrong), Err(CipherError::Refused), "bit {bit}");
+    }
+    let other = openssl("-encrypt", "rsa4096.pub.pem", b"secret").unwrap();
+    for wrong in [&[][..], &encrypted[1..], &encrypted[..255], &[0; 256], &[0xff; 256], &other] {
+        assert_eq!(key.decrypt(wrong), Err(CipherError::Refused), "{} bytes", wrong.len());
+    }
+    assert_eq!(format!("{key:?}"), "aws_lc::DecryptingKey { .. }");
+    assert!(DecryptingKey::from_pem(&fixture("rsa1024.key.pem")).is_err());
+    assert!(DecryptingKey::from_pem(&fixture("ec.key.pem")).is_err());
+}
+
+#[cfg(feature = "rsa")]
+#[test]
+fn the_rsa_provider_never_decrypts() {
+    use wechatpay_protocol::crypto::Decryptor as _;
+    use wechatpay_protocol::crypto::rsa::DecryptingKey;
+
+    let error = DecryptingKey.decrypt(&[0; 256]).unwrap_err();
+    assert_eq!(error, CipherError::Unsupported("rsa"));
+    assert_eq!(error.to_string(), "the provider rsa does not decrypt; use aws_lc::DecryptingKey");
+}

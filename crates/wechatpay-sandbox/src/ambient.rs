@@ -1,0 +1,174 @@
+//! Time, and everything that looks random: the only place of the sandbox that reads the machine's clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use wechatpay_model::types::Timestamp;
+
+/// Where the sandbox takes its time from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Clock {
+    /// The machine's clock, to which what was advanced is added.
+    #[default]
+    System,
+    /// A clock that begins at this Unix time in seconds and stands still until it is advanced or set.
+    Virtual(i64),
+}
+
+/// The clock and the numbers that the sandbox hands out: stock ids, nonces, request ids.
+///
+/// The numbers follow from the seed alone, so that the same requests get the same answers.
+#[derive(Debug)]
+pub(crate) struct Ambient {
+    clock: Clock,
+    offset: i64,
+    seed: u64,
+    drawn: u64,
+}
+
+impl Ambient {
+    pub(crate) fn new(clock: Clock, seed: u64) -> Self {
+        Self { clock, offset: 0, seed, drawn: 0 }
+    }
+
+    /// Unix time in seconds.
+    pub(crate) fn now(&self) -> i64 {
+        let base = match self.clock {
+            Clock::System => system_seconds(),
+            Clock::Virtual(start) => start,
+        };
+        base.saturating_add(self.offset)
+    }
+
+    /// Now, as WeChat Pay writes it.
+    pub(crate) fn now_text(&self) -> String {
+        time_text(self.now())
+    }
+
+    /// Moves the clock by so many seconds. The result stays within the years 1970 to 9999.
+    pub(crate) fn advance(&mut self, seconds: i64) -> Result<(), String> {
+        self.set(self.now().saturating_add(seconds))
+    }
+
+    /// Sets the clock to a Unix time.
+    pub(crate) fn set(&mut self, now: i64) -> Result<(), String> {
+        if !(0..=253_402_271_999).contains(&now) {
+            return Err("the clock stays within the years 1970 to 9999; give another time".to_owned());
+        }
+        self.offset = self.offset.saturating_add(now.saturating_sub(self.now()));
+        Ok(())
+    }
+
+    /// `system` or `virtual`.
+    pub(crate) fn clock_name(&self) -> &'static str {
+        match self.clock {
+            Clock::System => "system",
+            Clock::Virtual(_) => "virtual",
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Starts the numbers over, as after a reset.
+    pub(crate) fn rewind(&mut self) {
+        self.drawn = 0;
+    }
+
+    /// The next number of the SplitMix64 sequence that the seed begins.
+    pub(crate) fn draw(&mut self) -> u64 {
+        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+        self.drawn = self.drawn.wrapping_add(1);
+        let mut z = self.seed.wrapping_add(self.drawn.wrapping_mul(STEP));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// So many letters and digits.
+    pub(crate) fn letters(&mut self, count: usize) -> String {
+        const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut letter = || {
+            let at = usize::try_from(self.draw() % 62).unwrap_or_default();
+            LETTERS.get(at).map_or('0', |letter| char::from(*letter))
+        };
+        (0..count).map(|_| letter()).collect()
+    }
+
+    /// A decimal number of so many digits, the first of which is not zero.
+    pub(crate) fn digits(&mut self, count: u32) -> String {
+        let least = 10u64.saturating_pow(count.saturating_sub(1));
+        (least + self.draw() % (least * 9)).to_string()
+    }
+
+    /// A decimal number of so many digits that is not taken yet.
+    pub(crate) fn fresh_digits(&mut self, count: u32, taken: impl Fn(&str) -> bool) -> String {
+        loop {
+            let number = self.digits(count);
+            if !taken(&number) {
+                return number;
+            }
+        }
+    }
+
+    /// A request id in the form that WeChat Pay gives them.
+    pub(crate) fn request_id(&mut self) -> String {
+        format!("08{:016X}{:012X}-0", self.draw(), self.draw() & 0xFFFF_FFFF_FFFF)
+    }
+}
+
+fn system_seconds() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}
+
+/// A Unix time as WeChat Pay writes it: RFC 3339 in China Standard Time.
+pub(crate) fn time_text(seconds: i64) -> String {
+    Timestamp::from_unix(seconds).map_or_else(|| seconds.to_string(), |time| time.to_string())
+}
+
+/// Unix seconds and nanoseconds of an RFC 3339 text.
+pub(crate) fn instant(text: &str) -> Option<(i64, u32)> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some((time.unix_timestamp(), time.nanosecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_numbers() {
+        let numbers = |seed| {
+            let mut ambient = Ambient::new(Clock::Virtual(0), seed);
+            (ambient.letters(32), ambient.digits(8), ambient.request_id())
+        };
+        assert_eq!(numbers(7), numbers(7));
+        assert_ne!(numbers(7), numbers(8));
+        let (letters, digits, id) = numbers(1);
+        assert!(letters.len() == 32 && letters.bytes().all(|b| b.is_ascii_alphanumeric()), "{letters}");
+        assert!(digits.len() == 8 && !digits.starts_with('0'), "{digits}");
+        assert_eq!(id.len(), 32, "{id}");
+    }
+
+    #[test]
+    fn the_clock_moves_only_when_told() {
+        let mut ambient = Ambient::new(Clock::Virtual(1_767_225_600), 0);
+        assert_eq!(ambient.now_text(), "2026-01-01T08:00:00+08:00");
+        ambient.advance(3600).unwrap();
+        assert_eq!(ambient.now(), 1_767_229_200);
+        ambient.set(0).unwrap();
+        assert_eq!(ambient.now(), 0);
+        assert!(ambient.advance(-1).is_err() && ambient.advance(i64::MAX).is_err());
+        assert_eq!(ambient.now(), 0);
+    }
+
+    #[test]
+    fn instants_are_read_with_their_offset() {
+        assert_eq!(instant("2015-05-20T13:29:35.120+08:00"), Some((1_432_099_775, 120_000_000)));
+        assert_eq!(instant("2015-05-20T05:29:35Z"), Some((1_432_099_775, 0)));
+        assert_eq!(instant("2015-05-20 13:29"), None);
+    }
+}

@@ -1,0 +1,456 @@
+//! The emulated API: one request through all checks to one answer.
+//!
+//! Order of the checks: signature, route, schema, then what the state says (merchant, existence, request number,
+//! limits that span fields, state). Everything is decided under one lock, so that requests have an order.
+
+use crate::World;
+use crate::answer::{self, Answer, Outcome};
+use crate::authorize::{self, Reason, Refused, Signed, Window};
+use crate::faults::{Fault, GATEWAY_PAGE};
+use crate::keys::{Keys, Merchant, SigningKey};
+use crate::log::{Basis, Checks, Exchange, Verdict, cut};
+use crate::multipart;
+use crate::rules::{self, Facts};
+use crate::schema::{Forms, Violation};
+use crate::settings::{Settings, SignWith};
+use crate::state::{Act, Call};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use wechatpay_model::operation::{self, Body, Idempotency, Spec};
+use wechatpay_protocol::request::{self, Route};
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("wechatpay-timestamp");
+const NONCE: HeaderName = HeaderName::from_static("wechatpay-nonce");
+const SIGNATURE: HeaderName = HeaderName::from_static("wechatpay-signature");
+const SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
+const SIGNATURE_TYPE: HeaderName = HeaderName::from_static("wechatpay-signature-type");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// How far off the faults `stale` and `future` are, in seconds.
+const FAR: i64 = 600;
+
+/// What all requests share.
+pub(crate) struct Api {
+    pub(crate) keys: Keys,
+    forms: Forms,
+    world: Mutex<World>,
+}
+
+/// What becomes of a request.
+pub(crate) enum Handled {
+    Reply(Response<Bytes>),
+    /// The connection is closed without an answer.
+    HangUp,
+}
+
+impl Api {
+    pub(crate) fn new(keys: Keys, world: World) -> Self {
+        Self { keys, forms: Forms::default(), world: Mutex::new(world) }
+    }
+
+    /// The world, locked. A panic elsewhere does not make it unusable: each change of it is complete in itself.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one request.
+    pub(crate) fn handle(&self, parts: &Parts, body: &[u8]) -> Handled {
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let mut world = self.world();
+        let mut exchange = Exchange {
+            id: 0,
+            request_id: world.ambient.request_id(),
+            time: world.ambient.now_text(),
+            method: parts.method.to_string(),
+            target: cut(target, 2000).to_owned(),
+            mchid: None,
+            operation: None,
+            status: None,
+            code: None,
+            checks: Checks::default(),
+            basis: Basis::Sandbox,
+            why: String::new(),
+            violations: Vec::new(),
+            fault: None,
+            explanation: None,
+        };
+        let fault = match Fault::asked(&parts.headers) {
+            Ok(fault) => fault,
+            Err(message) => return self.deliver(world, exchange, *Answer::own(400, message), parts, None),
+        };
+        if let Some((fault @ (Fault::Refuse | Fault::Html502), name)) = &fault {
+            exchange.fault = Some(name.clone());
+            exchange.why = "fault: nothing was acted upon".to_owned();
+            exchange.status = (*fault == Fault::Html502).then_some(502);
+            world.log.push(exchange);
+            return if *fault == Fault::Html502 { Handled::Reply(page()) } else { Handled::HangUp };
+        }
+        let arrived = Arrived { parts, target, body, fault: fault.as_ref() };
+        let answer = match self.judge(&mut world, &mut exchange, &arrived) {
+            Ok(answer) => answer,
+            Err(refusal) => *refusal,
+        };
+        self.deliver(world, exchange, answer, parts, fault)
+    }
+
+    /// Leads a request through the checks.
+    fn judge(&self, world: &mut World, exchange: &mut Exchange, arrived: &Arrived<'_>) -> Outcome {
+        let checks = &mut exchange.checks;
+        let upload =
+            arrived.upload().map_err(|why| Answer::own(400, format!("the multipart body cannot be read: {why}")));
+        let signed = match &upload {
+            Ok(Some(upload)) => upload.meta,
+            _ => arrived.body,
+        };
+        let signed = Signed { method: arrived.parts.method.as_str(), target: arrived.target, body: signed };
+        checks.signature = Verdict::Failed;
+        let merchant = match self.authorize(world, &arrived.parts.headers, signed) {
+            Ok(merchant) => merchant,
+            Err(refused) => {
+                let unread = upload.err().map(|answer| format!(" ({})", answer.why)).unwrap_or_default();
+                exchange.explanation = Some(format!("{}{unread}", refused.reason));
+                return Err(sign_error(&refused, signed));
+            }
+        };
+        checks.signature = Verdict::Ok;
+        exchange.mchid = Some(merchant.mchid.clone());
+        let upload = upload?;
+
+        checks.route = Verdict::Failed;
+        let route = find_route(&arrived.parts.method, arrived.parts.uri.path())?;
+        checks.route = Verdict::Ok;
+        let spec = route.spec;
+        exchange.operation = Some(spec.id());
+        if let Some((fault, name)) = arrived.fault
+            && let Some(instead) = fault.instead(spec)
+        {
+            exchange.fault = Some(name.clone());
+            return Err(instead);
+        }
+
+        checks.schema = Verdict::Failed;
+        let form = self.forms.get(spec).map_err(|message| Answer::own(500, message))?;
+        let mut request = read(&route, arrived, upload.as_ref())?;
+        form.resolve_aliases(&mut request);
+        let act = Act::find(spec);
+        let mut violations = form.violations(&request);
+        if let Some(act) = act {
+            violations.retain(|violation| !(act.own)(violation));
+        }
+        if let Some(upload) = &upload {
+            violations.extend(other_digest(&request, upload.file));
+        }
+        let now = world.ambient.now();
+        let facts = Facts { request: &request, now, caller: &merchant.mchid };
+        let broken = rules::broken(form.rules(), facts);
+        let refuse = |violation: &Violation| {
+            let words = act.and_then(|act| (act.words)(violation));
+            answer::param_error(spec, &form, &request, violation, words)
+        };
+        let schema = violations.first().map(refuse);
+        let limits = broken.first().map(refuse);
+        checks.rules = if broken.is_empty() { Verdict::Ok } else { Verdict::Failed };
+        violations.extend(broken);
+        exchange.violations = violations;
+        if let Some(refusal) = schema {
+            return Err(refusal);
+        }
+        checks.schema = Verdict::Ok;
+
+        let keyed = matches!(spec.idempotency(), Idempotency::Key(_));
+        let (limits, at_once) = if act.is_some() && keyed { (limits, None) } else { (None, limits) };
+        if let Some(refusal) = at_once {
+            return Err(refusal);
+        }
+        let Some(act) = act else { return canned(spec, form.canned()) };
+        let World { ambient, settings, state, .. } = world;
+        let caller = merchant.mchid.as_str();
+        let mut call = Call { spec, request, caller, now, settings, keys: &self.keys, ambient, state, limits };
+        let outcome = (act.run)(&mut call);
+        checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
+        outcome
+    }
+
+    /// Finds out who calls, and that the nonce is a fresh one.
+    fn authorize(&self, world: &mut World, headers: &HeaderMap, signed: Signed<'_>) -> Result<&Merchant, Refused> {
+        let seconds = i64::from(world.settings.timestamp_window);
+        let window = Window { now: world.ambient.now(), seconds };
+        let caller = authorize::authorize(&self.keys, headers, signed, window)?;
+        let fresh = world.nonces.take(&caller.merchant.mchid, &caller.nonce, caller.timestamp, window);
+        if fresh {
+            Ok(caller.merchant)
+        } else {
+            let message = authorize::message(signed, &caller.timestamp.to_string(), &caller.nonce);
+            Err(Refused { reason: Reason::NonceUsed, message })
+        }
+    }
+
+    /// Logs the exchange, signs the answer and applies what of a fault concerns it.
+    fn deliver(
+        &self,
+        mut world: MutexGuard<'_, World>,
+        mut exchange: Exchange,
+        answer: Answer,
+        parts: &Parts,
+        fault: Option<(Fault, String)>,
+    ) -> Handled {
+        let request_id = exchange.request_id.clone();
+        exchange.status = Some(answer.status);
+        exchange.code = answer.code().map(str::to_owned);
+        exchange.basis = answer.basis;
+        exchange.why = answer.why.to_string();
+        // A signature fault needs a signature; a lost answer only an answer.
+        let fault = fault.filter(|(fault, _)| *fault == Fault::LoseReply || answer.signed && fault.is_of_signature());
+        let (fault, name) = fault.unzip();
+        exchange.fault = exchange.fault.or(name);
+        if fault == Some(Fault::LoseReply) {
+            exchange.status = None;
+            world.log.push(exchange);
+            return Handled::HangUp;
+        }
+        let key = self.signing_key(&world.settings, &parts.headers, exchange.operation);
+        let (now, nonce) = (world.ambient.now(), world.ambient.letters(32));
+        world.log.push(exchange);
+        drop(world);
+
+        let body = match &answer.body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        };
+        let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body };
+        if answer.signed {
+            self.sign(&mut reply, key, now, &nonce, fault.as_ref());
+        }
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            reply.headers.insert(REQUEST_ID, value);
+        }
+        Handled::Reply(reply.finish())
+    }
+
+    /// The key that signs an answer: the one that the request names, else the one of the settings.
+    fn signing_key(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> &SigningKey {
+        let (public, certificate) = (&self.keys.public_key, &self.keys.certificate_key);
+        let named = headers.get(SERIAL).and_then(|value| value.to_str().ok());
+        match named {
+            _ if !settings.certificates => public,
+            Some(named) if named == public.id => public,
+            Some(named) if named == certificate.id => certificate,
+            // Whoever fetches certificates has nothing yet to verify with but what it fetches.
+            None if operation == Some("certificates.list") => certificate,
+            _ if settings.sign_with == SignWith::Certificate => certificate,
+            _ => public,
+        }
+    }
+
+    /// Adds the signature headers, wrongly where a fault asks for it.
+    fn sign(&self, reply: &mut Reply, key: &SigningKey, now: i64, nonce: &str, fault: Option<&Fault>) {
+        let timestamp = match fault {
+            Some(Fault::Stale) => now - FAR,
+            Some(Fault::Future) => now + FAR,
+            _ => now,
+        };
+        let forger = if key.id == self.keys.public_key.id { &self.keys.certificate_key } else { &self.keys.public_key };
+        let hand = if fault == Some(&Fault::Forge) { forger } else { key };
+        let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
+        message.extend_from_slice(&reply.body);
+        message.push(b'\n');
+        let Some(signature) = hand.sign(&message) else {
+            *reply = Reply { status: 500, headers: HeaderMap::new(), body: b"the answer could not be signed".to_vec() };
+            return;
+        };
+        let mut signature = STANDARD.encode(signature);
+        if fault == Some(&Fault::Probe) {
+            signature = format!("WECHATPAY/SIGNTEST/{signature}");
+        }
+        let serial =
+            if fault == Some(&Fault::UnknownSerial) { "PUB_KEY_ID_0000000000000000000000000000" } else { &key.id };
+        let headers = [
+            (TIMESTAMP, timestamp.to_string()),
+            (NONCE, nonce.to_owned()),
+            (SIGNATURE, signature),
+            (SERIAL, serial.to_owned()),
+            (SIGNATURE_TYPE, "WECHATPAY2-SHA256-RSA2048".to_owned()),
+        ];
+        for (name, value) in headers {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                reply.headers.insert(name, value);
+            }
+        }
+        match fault {
+            Some(Fault::Unsigned) => reply.headers.clear(),
+            Some(Fault::MissingHeader(name)) => {
+                reply.headers.remove(name.as_str());
+            }
+            Some(Fault::DuplicateHeader(name)) => {
+                if let (Some(value), Ok(name)) = (reply.headers.get(name).cloned(), name.parse::<HeaderName>()) {
+                    reply.headers.append(name, value);
+                }
+            }
+            Some(Fault::Tamper) => reply.tamper(),
+            _ => {}
+        }
+    }
+}
+
+/// A request as it came in.
+struct Arrived<'a> {
+    parts: &'a Parts,
+    /// Path and query, byte for byte.
+    target: &'a str,
+    body: &'a [u8],
+    fault: Option<&'a (Fault, String)>,
+}
+
+impl<'a> Arrived<'a> {
+    /// The parts of the body, if it is an upload.
+    fn upload(&self) -> Result<Option<multipart::Upload<'a>>, String> {
+        let content_type = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match content_type.and_then(multipart::boundary) {
+            Some(boundary) => multipart::parse(boundary, self.body).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The operation that method and path belong to.
+fn find_route(method: &Method, path: &str) -> Outcome<Route> {
+    if let Some(route) = Route::find(wechatpay_model::operations(), method, path) {
+        return Ok(route);
+    }
+    let others = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let known = others.iter().any(|other| Route::find(wechatpay_model::operations(), other, path).is_some());
+    Err(if known {
+        Answer::refuse(405, "METHOD_NOT_ALLOWED", "请求方法不正确", Basis::Guess, "the path takes another method")
+    } else {
+        let why = "no operation of the sandbox has this path";
+        Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Documented, why)
+    })
+}
+
+/// Puts the flat request together.
+fn read(route: &Route, arrived: &Arrived<'_>, upload: Option<&multipart::Upload<'_>>) -> Outcome<Value> {
+    let query = arrived.parts.uri.query();
+    let parsed = request::parse(route, query, &arrived.parts.headers, arrived.body);
+    let mut request = parsed.map_err(|unreadable| {
+        let why = format!("the {} cannot be read: {}", unreadable.location, unreadable.issue);
+        let mut answer = Answer::refuse(400, "PARAM_ERROR", "参数错误", Basis::Documented, why);
+        if let Some(body) = answer.body.as_object_mut() {
+            let (field, issue, location) = (unreadable.field, unreadable.issue, unreadable.location);
+            body.insert("detail".to_owned(), json!({"field": field, "issue": issue, "location": location}));
+        }
+        answer
+    })?;
+    if route.spec.body() == Body::Multipart {
+        let Some(upload) = upload else {
+            return Err(Answer::own(
+                400,
+                "the body must be multipart/form-data with the parts meta and file".to_owned(),
+            ));
+        };
+        let meta = serde_json::from_slice(upload.meta);
+        match (meta, &mut request) {
+            (Ok(Value::Object(meta)), Value::Object(fields)) => fields.extend(meta),
+            _ => {
+                let why = "the part meta is no JSON object";
+                return Err(Answer::refuse(400, "PARAM_ERROR", "参数错误", Basis::Documented, why));
+            }
+        }
+    }
+    Ok(request)
+}
+
+/// The violation of a `sha256` that is not the file's.
+fn other_digest(request: &Value, file: &[u8]) -> Option<Violation> {
+    let stated = request.get("sha256")?.as_str()?;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, file);
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let issue = || format!("is not the SHA-256 of the file, {digest}");
+    (!digest.eq_ignore_ascii_case(stated)).then(|| Violation {
+        at: "/sha256".to_owned(),
+        rule: "digest",
+        issue: issue(),
+    })
+}
+
+/// The answer of an operation that has no state here.
+fn canned(spec: &Spec, example: Option<&Value>) -> Outcome {
+    match (spec.answer(), example) {
+        (operation::Answer::Empty, _) => Ok(Answer::empty(Basis::Guess, "no state: always done")),
+        (_, Some(example)) => Ok(Answer::ok(example.clone(), Basis::Guess, "no state: canned example")),
+        (_, None) => Err(Answer::own(501, format!("{} has neither state nor an example of an answer here", spec.id()))),
+    }
+}
+
+/// 401, in the form that is seen: it shows the message over which the signature was to be.
+fn sign_error(refused: &Refused, signed: Signed<'_>) -> Box<Answer> {
+    let text = String::from_utf8_lossy(&refused.message);
+    let issue = match refused.reason {
+        Reason::Mismatch => "sign not match".to_owned(),
+        ref other => other.to_string(),
+    };
+    let (message, basis) = match refused.reason {
+        Reason::Mismatch => ("签名错误：验签失败", Basis::Observed),
+        _ => ("签名错误：Authorization 不符合要求", Basis::Guess),
+    };
+    let mut answer = Answer::refuse(401, "SIGN_ERROR", message, basis, refused.reason.to_string());
+    answer.signed = false;
+    if let Some(body) = answer.body.as_object_mut() {
+        let detail = json!({
+            "detail": {"issue": issue},
+            "field": "signature",
+            "location": "authorization",
+            "sign_information": {
+                "method": signed.method,
+                "url": signed.target,
+                "truncated_sign_message": cut(&text, 512),
+                "sign_message_length": refused.message.len(),
+            },
+        });
+        body.insert("detail".to_owned(), detail);
+    }
+    answer
+}
+
+/// An answer on its way to the wire.
+struct Reply {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// Changes what was signed: a letter or digit of the body, or the nonce where there is no body.
+    fn tamper(&mut self) {
+        match self.body.iter_mut().rev().find(|byte| byte.is_ascii_alphanumeric()) {
+            Some(byte) => *byte = if *byte == b'0' { b'1' } else { b'0' },
+            None => {
+                self.headers.insert(NONCE, HeaderValue::from_static("0"));
+            }
+        }
+    }
+
+    fn finish(self) -> Response<Bytes> {
+        let empty = self.body.is_empty();
+        let mut response = Response::new(Bytes::from(self.body));
+        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.headers_mut() = self.headers;
+        if !empty {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        }
+        response
+    }
+}
+
+/// What a gateway answers, unsigned.
+fn page() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(GATEWAY_PAGE.as_bytes()));
+    *response.status_mut() = StatusCode::BAD_GATEWAY;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}

@@ -1,0 +1,169 @@
+//! The control paths, `/_sandbox/…`: unsigned, for loopback only, everything JSON.
+
+use crate::ambient::{instant, time_text};
+use crate::api::Api;
+use crate::log::Exchange;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Most bytes of a control request.
+const LIMIT: usize = 1 << 20;
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// The routes below `/_sandbox`.
+pub(crate) fn routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/health", get(health))
+        .route("/requests", get(requests))
+        .route("/ledger", get(ledger))
+        .route("/reset", post(reset))
+        .route("/act", post(act))
+        .route("/clock", get(clock).post(set_clock))
+        .route("/settings", get(settings).post(set_settings))
+        .fallback(unknown)
+        .method_not_allowed_fallback(unknown)
+        .layer(axum::middleware::from_fn(loopback_only))
+}
+
+async fn loopback_only(request: Request, next: axum::middleware::Next) -> Response {
+    let local = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+    if local { next.run(request).await } else { refuse(StatusCode::FORBIDDEN, "control paths answer loopback only") }
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn refuse(status: StatusCode, message: &str) -> Response {
+    (status, json(&json!({"error": message}))).into_response()
+}
+
+fn bad(message: &str) -> Response {
+    refuse(StatusCode::BAD_REQUEST, message)
+}
+
+async fn read(request: Request) -> Result<Value, String> {
+    let bytes = axum::body::to_bytes(request.into_body(), LIMIT).await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| format!("the body is not JSON: {error}"))
+}
+
+async fn unknown(request: Request) -> Response {
+    let message = format!(
+        "{} {} is no control path; there are GET /_sandbox/health requests ledger clock settings, and POST \
+         /_sandbox/reset act clock settings",
+        request.method(),
+        request.uri().path()
+    );
+    refuse(StatusCode::NOT_FOUND, &message)
+}
+
+async fn health(State(api): State<Arc<Api>>) -> Response {
+    let world = api.world();
+    json(&json!({
+        "ready": true,
+        "version": env!("CARGO_PKG_VERSION"),
+        "seed": world.ambient.seed(),
+        "clock": world.ambient.clock_name(),
+        "now": world.ambient.now_text(),
+        "operations": wechatpay_model::operations().count(),
+    }))
+}
+
+/// What `GET /_sandbox/requests` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    limit: Option<usize>,
+    operation: Option<String>,
+    status: Option<u16>,
+}
+
+async fn requests(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let filter = match axum::extract::Query::<Filter>::try_from_uri(request.uri()) {
+        Ok(filter) => filter.0,
+        Err(error) => return bad(&format!("{error}; the filters are limit, operation and status")),
+    };
+    let world = api.world();
+    let wanted = |exchange: &&Exchange| {
+        filter.operation.as_deref().is_none_or(|operation| exchange.operation == Some(operation))
+            && filter.status.is_none_or(|status| exchange.status == Some(status))
+    };
+    let found: Vec<_> = world.log.newest().filter(wanted).take(filter.limit.unwrap_or(100)).collect();
+    json(&json!({"requests": found}))
+}
+
+async fn ledger(State(api): State<Arc<Api>>) -> Response {
+    json(&api.world().ledger())
+}
+
+async fn reset(State(api): State<Arc<Api>>) -> Response {
+    api.world().reset();
+    json(&json!({"reset": true}))
+}
+
+async fn act(State(api): State<Arc<Api>>, request: Request) -> Response {
+    match read(request).await.and_then(|action| api.world().act(&action)) {
+        Ok(done) => json(&done),
+        Err(message) => bad(&message),
+    }
+}
+
+async fn clock(State(api): State<Arc<Api>>) -> Response {
+    let world = api.world();
+    json(&json!({"now": world.ambient.now_text(), "unix": world.ambient.now(), "clock": world.ambient.clock_name()}))
+}
+
+/// What `POST /_sandbox/clock` takes: one of the two.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+enum Turn {
+    AdvanceSeconds(i64),
+    Set(String),
+}
+
+async fn set_clock(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let form = "write {\"advance_seconds\": N} or {\"set\": \"2026-01-01T00:00:00+08:00\"}";
+    let turn = read(request).await.and_then(|body| serde_json::from_value(body).map_err(|e| format!("{e}; {form}")));
+    let mut world = api.world();
+    let turned = turn.and_then(|turn| match turn {
+        Turn::AdvanceSeconds(seconds) => world.ambient.advance(seconds),
+        Turn::Set(text) => match instant(&text) {
+            Some((seconds, _)) => world.ambient.set(seconds),
+            None => Err(format!("{text:?} is no RFC 3339 time; {form}")),
+        },
+    });
+    match turned {
+        Ok(()) => json(&json!({"now": time_text(world.ambient.now())})),
+        Err(message) => bad(&message),
+    }
+}
+
+async fn settings(State(api): State<Arc<Api>>) -> Response {
+    json(&api.world().settings)
+}
+
+async fn set_settings(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let changes = read(request).await;
+    let mut world = api.world();
+    match changes.and_then(|changes| world.settings.with(&changes)) {
+        Ok(settings) => {
+            world.settings = settings;
+            json(&world.settings)
+        }
+        Err(message) => bad(&message),
+    }
+}

@@ -1,0 +1,396 @@
+//! The keys of a run: of each merchant, and of the platform that signs the answers.
+//!
+//! Keys are secrets, so they never follow from the seed: they come from the system's randomness or from files.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::rand::{self, SystemRandom};
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SerialNumber,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::thread;
+use time::{Duration, OffsetDateTime};
+use wechatpay_protocol::crypto::Certificate;
+
+/// Everything that a client needs to act as one merchant of the sandbox, and to trust its answers.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Credentials {
+    /// Merchant id.
+    pub mchid: String,
+    /// Serial number of the merchant's API certificate: upper-case hex.
+    pub serial_no: String,
+    /// The merchant's private key, PKCS#8 in PEM: `apiclient_key.pem`.
+    pub private_key_pem: String,
+    /// The merchant's API certificate in PEM: `apiclient_cert.pem`.
+    pub certificate_pem: String,
+    /// The APIv3 key: 32 letters and digits.
+    pub apiv3_key: String,
+    /// Id of the platform's public key: `PUB_KEY_ID_…`.
+    pub public_key_id: String,
+    /// The platform's public key, SPKI in PEM: `pub_key.pem`.
+    pub public_key_pem: String,
+    /// The platform certificate in PEM.
+    pub platform_certificate_pem: String,
+    /// Serial number of the platform certificate: upper-case hex.
+    pub platform_serial: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("mchid", &self.mchid)
+            .field("serial_no", &self.serial_no)
+            .field("public_key_id", &self.public_key_id)
+            .field("platform_serial", &self.platform_serial)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A merchant as the sandbox sees it.
+pub(crate) struct Merchant {
+    pub(crate) mchid: String,
+    pub(crate) serial_no: String,
+    verifying: ParsedPublicKey,
+    sealing: LessSafeKey,
+    files: MerchantFiles,
+}
+
+/// The texts that make a merchant.
+struct MerchantFiles {
+    private_key: String,
+    certificate: String,
+    apiv3_key: String,
+}
+
+impl Merchant {
+    /// Whether the signature is this merchant's over the message.
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.verifying.verify_sig(message, signature).is_ok()
+    }
+
+    /// Seals a text with the APIv3 key; the tag stands at the end.
+    pub(crate) fn seal(&self, nonce: &[u8], associated_data: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut sealed = plain.to_vec();
+        self.sealing.seal_in_place_append_tag(nonce, Aad::from(associated_data), &mut sealed).ok()?;
+        Some(sealed)
+    }
+}
+
+/// A key that signs answers, and the name under which clients know it.
+pub(crate) struct SigningKey {
+    /// `PUB_KEY_ID_…` or the serial number of the platform certificate.
+    pub(crate) id: String,
+    key: RsaKeyPair,
+    private_pem: String,
+}
+
+impl SigningKey {
+    /// The raw signature; `None` if the library fails, which it has no reason to.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).ok()?;
+        Some(signature)
+    }
+}
+
+/// The platform certificate and how long it lasts.
+pub(crate) struct PlatformCertificate {
+    pub(crate) pem: String,
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
+}
+
+/// All keys of a run.
+pub(crate) struct Keys {
+    pub(crate) merchants: Vec<Merchant>,
+    pub(crate) public_key: SigningKey,
+    public_key_pem: String,
+    pub(crate) certificate_key: SigningKey,
+    pub(crate) certificate: PlatformCertificate,
+}
+
+impl Keys {
+    pub(crate) fn merchant(&self, mchid: &str) -> Option<&Merchant> {
+        self.merchants.iter().find(|merchant| merchant.mchid == mchid)
+    }
+
+    /// The credentials of each merchant, in the order they were named.
+    pub(crate) fn credentials(&self) -> impl Iterator<Item = Credentials> + '_ {
+        self.merchants.iter().map(|merchant| Credentials {
+            mchid: merchant.mchid.clone(),
+            serial_no: merchant.serial_no.clone(),
+            private_key_pem: merchant.files.private_key.clone(),
+            certificate_pem: merchant.files.certificate.clone(),
+            apiv3_key: merchant.files.apiv3_key.clone(),
+            public_key_id: self.public_key.id.clone(),
+            public_key_pem: self.public_key_pem.clone(),
+            platform_certificate_pem: self.certificate.pem.clone(),
+            platform_serial: self.certificate_key.id.clone(),
+        })
+    }
+
+    /// Makes fresh keys, all at the same time: an RSA key takes a tenth of a second and more.
+    pub(crate) fn generate(mchids: &[String], now: i64) -> Result<Self, String> {
+        thread::scope(|scope| {
+            let public = scope.spawn(key_pair);
+            let platform = scope.spawn(|| certified("Sandbox of WeChat Pay, platform", now));
+            let merchants: Vec<_> = mchids
+                .iter()
+                .map(|mchid| scope.spawn(move || certified(mchid, now).map(|certified| (mchid, certified))))
+                .collect();
+
+            let public = join(public)?;
+            let (platform_key, platform_pem) = join(platform)?;
+            let first = mchids.first().map_or("", String::as_str);
+            let id = public_key_id(first, now)?;
+            let mut keys = Self::platform(id, &public.serialize_pem(), &platform_key.serialize_pem(), platform_pem)?;
+            for merchant in merchants {
+                let (mchid, (key, certificate)) = join(merchant)?;
+                let apiv3_key = random_letters(32)?;
+                let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key };
+                keys.merchants.push(Merchant::from_files(mchid, files)?);
+            }
+            Ok(keys)
+        })
+    }
+
+    fn platform(id: String, public_pem: &str, platform_pem: &str, certificate: String) -> Result<Self, String> {
+        let read = Certificate::from_pem(&certificate).map_err(|error| error.to_string())?;
+        let public = KeyPair::from_pem(public_pem).map_err(|error| format!("platform key: {error}"))?;
+        Ok(Self {
+            merchants: Vec::new(),
+            public_key_pem: public.public_key_pem(),
+            public_key: signing_key(id, public_pem)?,
+            certificate_key: signing_key(read.serial().to_owned(), platform_pem)?,
+            certificate: PlatformCertificate {
+                pem: certificate,
+                not_before: read.not_before(),
+                not_after: read.not_after(),
+            },
+        })
+    }
+}
+
+impl Merchant {
+    fn from_files(mchid: &str, files: MerchantFiles) -> Result<Self, String> {
+        let certificate = Certificate::from_pem(&files.certificate).map_err(|error| error.to_string())?;
+        let key = KeyPair::from_pem(&files.private_key).map_err(|error| format!("merchant key: {error}"))?;
+        let spki = key.subject_public_key_info();
+        if spki != certificate.spki_der() {
+            return Err(format!("the certificate of merchant {mchid} is for another key than its private key"));
+        }
+        let verifying = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &spki)
+            .map_err(|_| format!("the key of merchant {mchid} is no RSA key of 2048 bits or more"))?;
+        let sealing = UnboundKey::new(&AES_256_GCM, files.apiv3_key.as_bytes())
+            .map_err(|_| format!("the APIv3 key of merchant {mchid} is not 32 bytes long"))?;
+        Ok(Self {
+            mchid: mchid.to_owned(),
+            serial_no: certificate.serial().to_owned(),
+            verifying,
+            sealing: LessSafeKey::new(sealing),
+            files,
+        })
+    }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T, String>>) -> Result<T, String> {
+    thread.join().unwrap_or_else(|_| Err("a thread that made keys has failed".to_owned()))
+}
+
+fn key_pair() -> Result<KeyPair, String> {
+    KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).map_err(|error| format!("no RSA key: {error}"))
+}
+
+/// A key with a certificate that lasts five years.
+fn certified(name: &str, now: i64) -> Result<(KeyPair, String), String> {
+    let explain = |error: rcgen::Error| format!("no certificate for {name}: {error}");
+    let mut serial = random_bytes::<20>()?;
+    // Twenty bytes exactly: the number is positive and does not begin with zeroes.
+    if let Some(first) = serial.first_mut() {
+        *first = *first & 0x3F | 0x40;
+    }
+    let begin = OffsetDateTime::from_unix_timestamp(now).map_err(|error| error.to_string())?;
+    let mut params = CertificateParams::new(Vec::new()).map_err(explain)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    params.not_before = begin.saturating_sub(Duration::days(1)).max(OffsetDateTime::UNIX_EPOCH);
+    params.not_after = begin.saturating_add(Duration::days(5 * 365));
+    let key = key_pair()?;
+    let certificate = params.self_signed(&key).map_err(explain)?;
+    Ok((key, certificate.pem()))
+}
+
+fn signing_key(id: String, private_pem: &str) -> Result<SigningKey, String> {
+    let pair = KeyPair::from_pem(private_pem).map_err(|error| format!("key {id}: {error}"))?;
+    let key = RsaKeyPair::from_pkcs8(pair.serialized_der()).map_err(|error| format!("key {id}: {error}"))?;
+    Ok(SigningKey { id, key, private_pem: private_pem.to_owned() })
+}
+
+/// `PUB_KEY_ID_01`, the merchant id, the day, and eight digits.
+fn public_key_id(mchid: &str, now: i64) -> Result<String, String> {
+    let day = OffsetDateTime::from_unix_timestamp(now).map_err(|error| error.to_string())?.date();
+    let number = u32::from_be_bytes(random_bytes()?) % 100_000_000;
+    Ok(format!("PUB_KEY_ID_01{mchid}{:04}{:02}{:02}{number:08}", day.year(), u8::from(day.month()), day.day()))
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], String> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).map_err(|_| "the system has no randomness to give".to_owned())?;
+    Ok(bytes)
+}
+
+fn random_letters(count: usize) -> Result<String, String> {
+    let mut letters = String::with_capacity(count);
+    while letters.len() < count {
+        let [byte] = random_bytes()?;
+        let letter = char::from(byte & 0x7F);
+        if letter.is_ascii_alphanumeric() {
+            letters.push(letter);
+        }
+    }
+    Ok(letters)
+}
+
+/// The names of the files in a directory of keys.
+mod file {
+    pub(super) const MERCHANT_KEY: &str = "apiclient_key.pem";
+    pub(super) const MERCHANT_CERTIFICATE: &str = "apiclient_cert.pem";
+    pub(super) const PUBLIC_KEY: &str = "pub_key.pem";
+    pub(super) const PLATFORM_CERTIFICATE: &str = "platform_cert.pem";
+    /// What only the server side knows.
+    pub(super) const PUBLIC_KEY_SECRET: &str = "server/pub_key_private.pem";
+    pub(super) const PLATFORM_SECRET: &str = "server/platform_key.pem";
+    pub(super) const DESCRIPTION: &str = "sandbox.json";
+    pub(super) const ENVIRONMENT: &str = "sandbox.env";
+}
+
+/// `sandbox.json`.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    #[serde(default)]
+    base_url: String,
+    public_key_id: String,
+    #[serde(default)]
+    platform_serial: String,
+    /// The first is the one whose files stand in the directory itself; those of the others stand in `merchants/<mchid>`.
+    merchants: Vec<MerchantDescription>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MerchantDescription {
+    mchid: String,
+    #[serde(default)]
+    serial_no: String,
+    apiv3_key: String,
+}
+
+impl Keys {
+    /// Takes the keys of a directory; `None` if it holds none.
+    pub(crate) fn load(directory: &Path) -> Result<Option<Self>, String> {
+        let path = directory.join(file::DESCRIPTION);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let description: Description = serde_json::from_str(&text)
+            .map_err(|error| format!("{}: {error}; remove the file for fresh keys", path.display()))?;
+        let mut keys = Self::platform(
+            description.public_key_id,
+            &read(directory, file::PUBLIC_KEY_SECRET)?,
+            &read(directory, file::PLATFORM_SECRET)?,
+            read(directory, file::PLATFORM_CERTIFICATE)?,
+        )?;
+        for (index, merchant) in description.merchants.into_iter().enumerate() {
+            let place = merchant_directory(index, &merchant.mchid);
+            let files = MerchantFiles {
+                private_key: read(directory, &format!("{place}{}", file::MERCHANT_KEY))?,
+                certificate: read(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE))?,
+                apiv3_key: merchant.apiv3_key,
+            };
+            keys.merchants.push(Merchant::from_files(&merchant.mchid, files)?);
+        }
+        Ok(Some(keys))
+    }
+
+    /// Writes everything that a client needs, and what the next run needs to have the same keys.
+    pub(crate) fn save(&self, directory: &Path, base_url: &str) -> Result<(), String> {
+        write(directory, file::PUBLIC_KEY, &self.public_key_pem)?;
+        write(directory, file::PLATFORM_CERTIFICATE, &self.certificate.pem)?;
+        write(directory, file::PUBLIC_KEY_SECRET, &self.public_key.private_pem)?;
+        write(directory, file::PLATFORM_SECRET, &self.certificate_key.private_pem)?;
+        let mut merchants = Vec::new();
+        for (index, merchant) in self.merchants.iter().enumerate() {
+            let place = merchant_directory(index, &merchant.mchid);
+            write(directory, &format!("{place}{}", file::MERCHANT_KEY), &merchant.files.private_key)?;
+            write(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE), &merchant.files.certificate)?;
+            merchants.push(MerchantDescription {
+                mchid: merchant.mchid.clone(),
+                serial_no: merchant.serial_no.clone(),
+                apiv3_key: merchant.files.apiv3_key.clone(),
+            });
+        }
+        let description = Description {
+            base_url: base_url.to_owned(),
+            public_key_id: self.public_key.id.clone(),
+            platform_serial: self.certificate_key.id.clone(),
+            merchants,
+        };
+        let json = serde_json::to_string_pretty(&description).map_err(|error| error.to_string())?;
+        if let Some(merchant) = self.merchants.first() {
+            write(directory, file::ENVIRONMENT, &self.environment(directory, base_url, merchant)?)?;
+        }
+        // Last, because its presence says that the directory is complete.
+        write(directory, file::DESCRIPTION, &(json + "\n"))
+    }
+
+    /// Lines for a shell that configure the command and other clients.
+    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> Result<String, String> {
+        let directory = std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        let path = |name: &str| directory.join(name).display().to_string();
+        let lines = [
+            ("BASE_URL", base_url.to_owned()),
+            ("MCHID", merchant.mchid.clone()),
+            ("SERIAL_NO", merchant.serial_no.clone()),
+            ("PRIVATE_KEY", path(file::MERCHANT_KEY)),
+            ("APIV3_KEY", merchant.files.apiv3_key.clone()),
+            ("PUBLIC_KEY_ID", self.public_key.id.clone()),
+            ("PUBLIC_KEY", path(file::PUBLIC_KEY)),
+            ("PLATFORM_CERT", path(file::PLATFORM_CERTIFICATE)),
+        ];
+        let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
+        Ok(lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect())
+    }
+}
+
+fn merchant_directory(index: usize, mchid: &str) -> String {
+    if index == 0 { String::new() } else { format!("merchants/{mchid}/") }
+}
+
+fn read(directory: &Path, name: &str) -> Result<String, String> {
+    let path = directory.join(name);
+    std::fs::read_to_string(&path)
+        .map_err(|error| format!("{}: {error}; remove sandbox.json beside it for fresh keys", path.display()))
+}
+
+/// Writes a file that only its owner may read.
+fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
+    let path = directory.join(name);
+    let explain = |error: io::Error| format!("{}: {error}", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(explain)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut opened = options.open(&path).map_err(explain)?;
+    io::Write::write_all(&mut opened, text.as_bytes()).map_err(explain)
+}

@@ -1,0 +1,123 @@
+//! The log of requests: the newest ones, in bounded memory.
+
+use crate::schema::Violation;
+use serde::Serialize;
+use std::collections::VecDeque;
+
+/// How many requests are kept.
+const CAPACITY: usize = 10_000;
+
+/// On what an answer of the sandbox rests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Basis {
+    /// An official page or an official SDK says so.
+    Documented,
+    /// It was seen in public answers of the real API.
+    Observed,
+    /// Nobody says; do not rely on it.
+    Guess,
+    /// It is the sandbox itself that speaks: a fault that was asked for, or a request that only makes sense here.
+    Sandbox,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Nothing to object to.
+    Ok,
+    /// The request was refused here.
+    Failed,
+    /// An earlier check had refused it, or there was nothing to check.
+    #[default]
+    Skipped,
+}
+
+/// The verdicts of the checks, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Checks {
+    /// The `Authorization` header.
+    pub signature: Verdict,
+    /// Method and path belong to an operation.
+    pub route: Verdict,
+    /// The request fits the schema.
+    pub schema: Verdict,
+    /// It fits the limits that span several fields.
+    pub rules: Verdict,
+    /// The state allows it.
+    pub state: Verdict,
+}
+
+/// One request and what became of it.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// Number of the request, counted from 1.
+    pub id: u64,
+    /// The `Request-ID` of the answer.
+    pub request_id: String,
+    /// Time of the sandbox's clock, RFC 3339.
+    pub time: String,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query as they came, cut off after 2,000 bytes.
+    pub target: String,
+    /// Merchant id that signed it, if the signature was right.
+    pub mchid: Option<String>,
+    /// Operation that it belongs to.
+    pub operation: Option<&'static str>,
+    /// HTTP status of the answer; none where the connection was closed instead.
+    pub status: Option<u16>,
+    /// Error code of the answer.
+    pub code: Option<String>,
+    /// What each check found.
+    pub checks: Checks,
+    /// On what the answer rests.
+    pub basis: Basis,
+    /// Why this answer.
+    pub why: String,
+    /// Everything that is wrong with the request; at most fifty.
+    pub violations: Vec<Violation>,
+    /// The fault that was applied.
+    pub fault: Option<String>,
+    /// Why the signature failed.
+    pub explanation: Option<String>,
+}
+
+/// The newest requests.
+#[derive(Default)]
+pub(crate) struct Log {
+    kept: VecDeque<Exchange>,
+    seen: u64,
+}
+
+impl Log {
+    /// Adds a request and gives it its number.
+    pub(crate) fn push(&mut self, mut exchange: Exchange) {
+        self.seen += 1;
+        exchange.id = self.seen;
+        exchange.violations.truncate(50);
+        if self.kept.len() >= CAPACITY {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(exchange);
+    }
+
+    /// Newest first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = &Exchange> {
+        self.kept.iter().rev()
+    }
+}
+
+/// The text, at most so many bytes of it.
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

@@ -1,0 +1,158 @@
+//! Switches for what the documents leave open.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the documents leave open, and each user may want the other way. The defaults are what is most likely true.
+///
+/// In JSON (`/_sandbox/settings`) a setting that is left out keeps its value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Seconds by which the timestamp of a request may differ from the sandbox's clock. Default 300.
+    pub timestamp_window: u32,
+    /// What signs the answers to requests whose `Wechatpay-Serial` does not choose. Default: the public key.
+    pub sign_with: SignWith,
+    /// Whether there are platform certificates. Without, as for merchants that only have the public key,
+    /// `GET /v3/certificates` answers 404 `RESOURCE_NOT_EXISTS`. Default true.
+    pub certificates: bool,
+    /// Whether a merchant that the sandbox does not have is refused as owner of a stock. Default true.
+    pub refuse_unknown_merchants: bool,
+    /// Whether the merchants have opened cash coupons; without, creating a stock answers 403 `REQUEST_BLOCKED`.
+    /// Default true.
+    pub favor_opened: bool,
+    /// State of a cash coupon stock after its creation. Default `unactivated`.
+    pub favor_first_state: FavorFirstState,
+    /// Seconds after the creation of a cash coupon stock in which starting it answers 500 `SYSTEM_ERROR`, because its
+    /// card is not registered yet. Seen live, about 60; default 0.
+    pub favor_registration_delay: u32,
+    /// Balance in fen that each merchant has for prepaid stocks. A start that it does not cover answers 403
+    /// `NOT_ENOUGH`. Default: no end to it.
+    pub favor_balance: Option<i64>,
+    /// Whether the audience of a stock is imported; without, starting it answers 403 `RULE_LIMIT`. Default true.
+    pub favor_audience_imported: bool,
+    /// State of a merchant coupon stock after its creation. Default `RUNNING`.
+    pub busifavor_first_state: BusifavorFirstState,
+    /// What a repeat of a creation with the same number and the same parameters gets. Default: the first answer.
+    pub busifavor_repeat: Repeat,
+    /// Seconds after the creation of a merchant coupon stock in which uploading codes answers `STATEMENT_CREATING`.
+    /// Seen live, 60 to 300; default 0.
+    pub busifavor_creating: u32,
+    /// Most codes that a stock takes; the number is not published. Default: no end to it.
+    pub busifavor_code_limit: Option<u64>,
+    /// `fail_codes[].code` of a code with a character that is not allowed; the name is not published.
+    pub busifavor_bad_character: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timestamp_window: 300,
+            sign_with: SignWith::PublicKey,
+            certificates: true,
+            refuse_unknown_merchants: true,
+            favor_opened: true,
+            favor_first_state: FavorFirstState::Unactivated,
+            favor_registration_delay: 0,
+            favor_balance: None,
+            favor_audience_imported: true,
+            busifavor_first_state: BusifavorFirstState::Running,
+            busifavor_repeat: Repeat::FirstAnswer,
+            busifavor_creating: 0,
+            busifavor_code_limit: None,
+            busifavor_bad_character: "CHARACTER_LIMIT".to_owned(),
+        }
+    }
+}
+
+/// What signs an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SignWith {
+    /// The key named `PUB_KEY_ID_…`.
+    PublicKey,
+    /// The key of the platform certificate.
+    Certificate,
+}
+
+/// State of a cash coupon stock after its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FavorFirstState {
+    /// It can be started.
+    Unactivated,
+    /// It is reviewed first.
+    Audit,
+}
+
+/// State of a merchant coupon stock after its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum BusifavorFirstState {
+    /// It hands out coupons.
+    Running,
+    /// It is reviewed first.
+    Unaudit,
+}
+
+/// What the repeat of a request gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Repeat {
+    /// The first answer again.
+    FirstAnswer,
+    /// 400 `RESOURCE_ALREADY_EXISTS`.
+    AlreadyExists,
+}
+
+impl Settings {
+    /// These settings with some of them changed.
+    ///
+    /// # Errors
+    /// A sentence that names the setting which does not exist or does not take the value.
+    pub fn with(&self, changes: &Value) -> Result<Self, String> {
+        let Value::Object(changes) = changes else {
+            return Err("settings are a JSON object of name and value; see GET /_sandbox/settings".to_owned());
+        };
+        let explain = |error: serde_json::Error| format!("settings are left as they were: {error}");
+        let mut all = serde_json::to_value(self).map_err(explain)?;
+        if let Value::Object(all) = &mut all {
+            all.extend(changes.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        serde_json::from_value(all).map_err(explain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn changes_leave_the_rest_alone() {
+        let settings = Settings::default().with(&json!({"favor_balance": 500, "sign_with": "certificate"})).unwrap();
+        assert_eq!(settings.favor_balance, Some(500));
+        assert_eq!(settings.sign_with, SignWith::Certificate);
+        let settings = settings.with(&json!({"favor_balance": null})).unwrap();
+        assert_eq!(settings.favor_balance, None);
+        assert_eq!(settings, Settings { sign_with: SignWith::Certificate, ..Settings::default() });
+    }
+
+    #[test]
+    fn what_does_not_exist_is_refused_by_name() {
+        for (changes, named) in [
+            (json!({"favour_balance": 1}), "favour_balance"),
+            (json!({"sign_with": "wax"}), "wax"),
+            (json!({"timestamp_window": -1}), "-1"),
+            (json!([]), "JSON object"),
+        ] {
+            let error = Settings::default().with(&changes).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

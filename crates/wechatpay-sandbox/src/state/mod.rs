@@ -1,0 +1,268 @@
+//! What the sandbox remembers: a module for each family, and what they share.
+//!
+//! An operation that no module knows is answered from the examples of its schema, so that a new one needs no code
+//! here. What each transition rests on is said in its answer.
+
+mod busifavor;
+mod certificates;
+mod favor;
+
+use crate::ambient::Ambient;
+use crate::answer::{Answer, Outcome};
+use crate::keys::Keys;
+use crate::log::Basis;
+use crate::schema::Violation;
+use crate::settings::{Repeat, Settings};
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use wechatpay_model::Spec;
+use wechatpay_model::operation::Idempotency;
+
+/// Everything that is remembered.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    favor: favor::Favor,
+    busifavor: busifavor::Busifavor,
+    numbers: BTreeMap<Number, Done>,
+}
+
+/// A request number in its scope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Number {
+    operation: &'static str,
+    scope: String,
+    number: String,
+}
+
+/// What was done under a request number.
+#[derive(Debug)]
+struct Done {
+    /// Digest of the parameters.
+    fingerprint: [u8; 32],
+    /// The first answer.
+    body: Value,
+    effects: u64,
+}
+
+/// One request for the state to act on: signed, of the right form, and complete.
+pub(crate) struct Call<'a> {
+    pub(crate) spec: &'static Spec,
+    /// The flat request.
+    pub(crate) request: Value,
+    /// Merchant id of the caller.
+    pub(crate) caller: &'a str,
+    pub(crate) now: i64,
+    pub(crate) settings: &'a Settings,
+    pub(crate) keys: &'a Keys,
+    pub(crate) ambient: &'a mut Ambient,
+    pub(crate) state: &'a mut State,
+    /// The refusal for the rules that the request breaks, to be given only after its number was found to be new: a
+    /// repeat gets the first answer even if a time that it names has come since.
+    pub(crate) limits: Option<Box<Answer>>,
+}
+
+/// What the state does for one operation.
+pub(crate) struct Act {
+    operation: &'static str,
+    pub(crate) run: fn(&mut Call<'_>) -> Outcome,
+    /// Violations that the schema finds and that are the state's to answer.
+    pub(crate) own: fn(&Violation) -> bool,
+    /// The words that were seen for a violation.
+    pub(crate) words: fn(&Violation) -> Option<&'static str>,
+}
+
+impl Act {
+    const fn new(operation: &'static str, run: fn(&mut Call<'_>) -> Outcome) -> Self {
+        Self { operation, run, own: |_| false, words: |_| None }
+    }
+
+    /// What the state does for an operation, if it does anything.
+    pub(crate) fn find(spec: &Spec) -> Option<&'static Self> {
+        let mut all = favor::ACTS.iter().chain(busifavor::ACTS).chain(certificates::ACTS);
+        all.find(|act| act.operation == spec.id())
+    }
+}
+
+impl Call<'_> {
+    /// A text of the request; empty where it is absent.
+    fn text(&self, name: &str) -> String {
+        self.request.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// Whether a merchant exists, or need not.
+    fn knows(&self, mchid: &str) -> bool {
+        !self.settings.refuse_unknown_merchants || self.keys.merchant(mchid).is_some()
+    }
+}
+
+/// What is known about the repeats of an operation.
+struct Once {
+    /// What a repeat with the same parameters gets, and on what that rests.
+    same: (Repeat, Basis),
+    /// Message of the refusal of a repeat with other parameters, and on what that rests.
+    other: (&'static str, Basis),
+    /// Message of [`Repeat::AlreadyExists`].
+    exists: &'static str,
+}
+
+impl Once {
+    /// Acts once for each request number of the caller.
+    fn run(&self, call: &mut Call<'_>, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
+        let number = match call.spec.idempotency() {
+            Idempotency::Key(field) => call.text(field),
+            _ => String::new(),
+        };
+        let key = Number { operation: call.spec.id(), scope: call.caller.to_owned(), number };
+        let fingerprint = fingerprint(&call.request);
+        if let Some(done) = call.state.numbers.get(&key) {
+            return if done.fingerprint != fingerprint {
+                let (message, basis) = self.other;
+                let why = "this request number was used with other parameters";
+                Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", message, basis, why))
+            } else if self.same.0 == Repeat::AlreadyExists {
+                let why = "repeat of a request number (setting)";
+                Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", self.exists, Basis::Guess, why))
+            } else {
+                let why = "repeat of a request number with the same parameters: the first answer again";
+                Ok(Answer::ok(done.body.clone(), self.same.1, why))
+            };
+        }
+        if let Some(refusal) = call.limits.take() {
+            return Err(refusal);
+        }
+        let answer = act(call)?;
+        call.state.numbers.insert(key, Done { fingerprint, body: answer.body.clone(), effects: 1 });
+        Ok(answer)
+    }
+}
+
+/// A digest of the parameters that does not depend on the order of fields: objects are sorted maps here.
+fn fingerprint(request: &Value) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let digest = digest(&SHA256, request.to_string().as_bytes());
+    for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    bytes
+}
+
+/// Effects of requests, each with its count: what tests compare with what a client believes it has done.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Codes that were imported.
+    pub coupon_codes: Vec<CodeEffect>,
+    /// Stocks that were created.
+    pub stocks: Vec<StockEffect>,
+    /// Coupons that users have.
+    pub coupons: Vec<CouponEffect>,
+    /// Request numbers that had an effect.
+    pub request_numbers: Vec<NumberEffect>,
+}
+
+/// A code that was imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CodeEffect {
+    /// The stock.
+    pub stock_id: String,
+    /// The code.
+    pub code: String,
+    /// Number of the request that imported it.
+    pub upload_request_no: String,
+    /// How often it was imported; anything but 1 is a fault of the sandbox.
+    pub count: u64,
+}
+
+/// A stock that was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StockEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// Merchant that created it.
+    pub creator: String,
+    /// Number of the request that created it.
+    pub out_request_no: String,
+    /// Its state now.
+    pub status: &'static str,
+    /// How often the number created a stock.
+    pub count: u64,
+}
+
+/// A coupon that a user has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CouponEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// The coupon.
+    pub coupon_id: String,
+    /// Its state now.
+    pub status: &'static str,
+    /// How often it was given.
+    pub count: u64,
+}
+
+/// A request number that had an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NumberEffect {
+    /// The operation.
+    pub operation: &'static str,
+    /// Merchant that used it.
+    pub mchid: String,
+    /// The number.
+    pub number: String,
+    /// How often it had an effect.
+    pub effects: u64,
+}
+
+impl State {
+    /// Everything that requests have brought about.
+    pub(crate) fn ledger(&mut self, now: i64) -> Ledger {
+        let mut ledger = Ledger::default();
+        self.favor.enter(now, &mut ledger);
+        self.busifavor.enter(now, &mut ledger);
+        ledger.request_numbers = self
+            .numbers
+            .iter()
+            .map(|(key, done)| NumberEffect {
+                operation: key.operation,
+                mchid: key.scope.clone(),
+                number: key.number.clone(),
+                effects: done.effects,
+            })
+            .collect();
+        ledger
+    }
+
+    /// Does what happens outside the API: reviews, and what people do in the merchant platform.
+    ///
+    /// # Errors
+    /// What is wrong with the action, or why the state does not allow it.
+    pub(crate) fn act(&mut self, action: &Value, now: i64) -> Result<Value, String> {
+        let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (act, stock_id, to) = (text("act"), text("stock_id"), text("to"));
+        if !["audit", "console"].contains(&act) {
+            return Err(format!("there is no action {act:?}; \"act\" is audit or console"));
+        }
+        let moved = match self.favor.act(act, stock_id, to, now) {
+            None => self.busifavor.act(act, stock_id, to, now),
+            moved => moved,
+        };
+        let status = moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
+        Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
+    }
+}
+
+/// Why a stock cannot be moved by an action.
+fn immovable(act: &str, to: &str, status: &str, possible: &str) -> String {
+    format!("a stock that is {status} cannot be moved by {act} to {to:?}; \"to\" is one of {possible}")
+}
