@@ -1,12 +1,13 @@
 //! From the schema files to the generated files, and from there to the disk or to a verdict.
 
 use crate::source::{Files, Problem, read_files};
-use crate::{OPERATION_SCHEMA, catalog, check, rust, schema};
+use crate::{NOTIFICATION_SCHEMA, OPERATION_SCHEMA, catalog, check, readme, rust, schema};
 use anyhow::{Context as _, bail};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const GENERATED: &str = "crates/wechatpay-model/src/generated";
+const README: &str = "README.md";
 
 /// Whether the files are written, or only compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,21 +30,32 @@ pub(crate) fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
             bail!("{} in the schema files; nothing was written", count(problems.len(), "problem"));
         }
     };
+    let text = std::fs::read_to_string(root.join(README)).with_context(|| format!("cannot read {README}"))?;
     let mut wanted: BTreeMap<String, String> = BTreeMap::new();
+    wanted.insert(README.to_owned(), readme::with_operations(&text, &generated.operations)?);
     wanted.insert(format!("schemas/{OPERATION_SCHEMA}"), schema::operation_schema()?);
-    wanted.extend(generated.into_iter().map(|(path, text)| (format!("{GENERATED}/{path}"), text)));
+    wanted.insert(format!("schemas/{NOTIFICATION_SCHEMA}"), schema::notification_schema()?);
+    wanted.extend(generated.files.into_iter().map(|(path, text)| (format!("{GENERATED}/{path}"), text)));
     settle(root, &wanted, mode)
 }
 
-/// All generated Rust and embedded files, or everything that is wrong with the schema files.
-pub(crate) fn generate(files: &Files) -> anyhow::Result<Result<BTreeMap<String, String>, Vec<Problem>>> {
+/// What the schema files become.
+pub(crate) struct Generated {
+    /// Rust and embedded files: path below `generated/` → text.
+    pub files: BTreeMap<String, String>,
+    /// The tables of operations, in Markdown.
+    pub operations: String,
+}
+
+/// Everything that is generated, or everything that is wrong with the schema files.
+pub(crate) fn generate(files: &Files) -> anyhow::Result<Result<Generated, Vec<Problem>>> {
     let (catalog, mut problems) = catalog::load(files);
     // What could not be read would be reported as missing wherever it is referred to.
     if !problems.iter().any(|problem| problem.file == catalog::COMMON) {
         check::check(&catalog, &mut problems);
     }
     if problems.is_empty() {
-        return Ok(Ok(rust::generate(&catalog)?));
+        return Ok(Ok(Generated { files: rust::generate(&catalog)?, operations: readme::operations(&catalog) }));
     }
     problems.sort();
     Ok(Err(problems))

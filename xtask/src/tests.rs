@@ -2,8 +2,9 @@
 //!
 //! A case is a JSON file of `tests/rules` or `tests/errors`; adding one is dropping a file in and reviewing its
 //! snapshot. It is an operation file of which only the keys that matter need be there, and beside them may hold
-//! `types` and `common` (definitions of the two files), `file` (the place of the operation), `show` (the generated
-//! files to look at), and `raw` (the text of the operation file, where it is no good JSON).
+//! `types` and `common` (definitions of the two files), `file` (the place of the operation), `notification` (the keys
+//! that matter of `favor/notifications/coupon_use.json`), `show` (the generated files to look at, `README.md` for the
+//! tables), and `raw` (the text of the operation file, where it is no good JSON).
 
 use crate::codegen::generate;
 use crate::source::{Files, Json, Ordered};
@@ -21,6 +22,16 @@ const OPERATION: &str = r#"{
     "body": "json",
     "request": { "type": "object", "properties": {} },
     "idempotency": { "kind": "none" }
+}"#;
+
+const NOTIFICATION: &str = r#"{
+    "id": "favor.coupon_use",
+    "title": "A coupon was used",
+    "title_zh": "核销事件回调通知",
+    "source": ["https://example.com/use"],
+    "event_type": "COUPON.USE",
+    "original_type": "coupon",
+    "payload": { "type": "object", "properties": {} }
 }"#;
 
 fn cases(folder: &str) -> Vec<(String, Case)> {
@@ -55,21 +66,30 @@ fn files(mut case: Case) -> Files {
     let types = format!(r#"{{"title": "Cash coupons", "title_zh": "代金券", "definitions": {types}}}"#);
     let common = format!(r#"{{"definitions": {}}}"#, definitions("common"));
     let file = take(&mut case, "file");
+    let notification = take(&mut case, "notification").map(|notification| match notification {
+        Json::Object(keys) => complete(NOTIFICATION, keys),
+        _ => panic!("`notification` is no object"),
+    });
     let operation = match take(&mut case, "raw") {
         Some(raw) => raw.as_str().unwrap().to_owned(),
-        None => {
-            let mut operation: Case = serde_json::from_str(OPERATION).unwrap();
-            operation.0.retain(|(key, _)| !case.contains(key));
-            operation.0.append(&mut case.0);
-            text(&operation)
-        }
+        None => complete(OPERATION, case),
     };
     let file = file.as_ref().and_then(Json::as_str).unwrap_or("favor/start_stock.json");
-    Files::from([
+    let mut files = Files::from([
         ("common.json".to_owned(), common),
         ("favor/types.json".to_owned(), types),
         (file.to_owned(), operation),
-    ])
+    ]);
+    files.extend(notification.map(|text| ("favor/notifications/coupon_use.json".to_owned(), text)));
+    files
+}
+
+/// The file with these keys in place of its own.
+fn complete(file: &str, mut keys: Case) -> String {
+    let mut file: Case = serde_json::from_str(file).unwrap();
+    file.0.retain(|(key, _)| !keys.contains(key));
+    file.0.append(&mut keys.0);
+    text(&file)
 }
 
 fn assert_snapshot(folder: &str, name: &str, text: &str) {
@@ -87,13 +107,14 @@ fn rules() {
             Some(Json::Array(files)) => files,
             _ => vec![Json::String("favor.rs".to_owned())],
         };
-        let generated = match generate(&files(case)).unwrap() {
+        let mut generated = match generate(&files(case)).unwrap() {
             Ok(generated) => generated,
             Err(problems) => panic!("{name}: {problems:#?}"),
         };
+        generated.files.insert("README.md".to_owned(), generated.operations);
         let shown = show.iter().map(|file| {
             let file = file.as_str().unwrap();
-            let text = generated.get(file).unwrap_or_else(|| panic!("{name}: there is no {file}"));
+            let text = generated.files.get(file).unwrap_or_else(|| panic!("{name}: there is no {file}"));
             format!("=== {file}\n{text}")
         });
         assert_snapshot("rules", &name, &shown.collect::<Vec<_>>().join("\n"));

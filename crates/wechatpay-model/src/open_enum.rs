@@ -3,12 +3,13 @@
 /// Defines an enum of wire texts that keeps a text it does not know.
 ///
 /// The last variant holds a private wrapper, so that a known text can never hide in it: equality, hashing and
-/// `as_str` agree whichever way a value was made.
+/// `as_str` agree whichever way a value was made. A text behind `|` is another spelling: read as the variant, and not
+/// written.
 macro_rules! open_enum {
     (
         $(#[$meta:meta])*
         pub enum $name:ident($unknown:ident) {
-            $($(#[$variant_meta:meta])* $variant:ident = $text:literal,)+
+            $($(#[$variant_meta:meta])* $variant:ident = $text:literal $(| $alias:literal)*,)+
         }
     ) => {
         $(#[$meta])*
@@ -40,7 +41,7 @@ macro_rules! open_enum {
         impl From<&str> for $name {
             fn from(text: &str) -> Self {
                 match text {
-                    $($text => Self::$variant,)+
+                    $($text $(| $alias)* => Self::$variant,)+
                     other => Self::Unrecognized($unknown(other.into())),
                 }
             }

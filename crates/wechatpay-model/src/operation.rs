@@ -15,6 +15,42 @@ pub trait Operation: Serialize {
     const SPEC: &'static Spec;
 }
 
+/// An operation that answers one page of a list.
+///
+/// `wechatpay-protocol` asks for page after page: `client.pages(…)`, `client.items(…)`.
+pub trait Paginated: Operation<Response: Send> + Clone + Send + Sync + 'static {
+    /// What the list is of.
+    type Item: Send + 'static;
+
+    /// Where the page begins, as far as the request says; [`Page::unit`] says what is counted.
+    fn offset(&self) -> Option<i64>;
+
+    /// Asks for the page that begins there.
+    fn set_offset(&mut self, offset: i64);
+
+    /// How many items a page holds, as far as the request says.
+    fn limit(&self) -> Option<i64>;
+
+    /// The items of a page.
+    fn items(response: &Self::Response) -> &[Self::Item];
+
+    /// The items of a page, taken out of it.
+    fn into_items(response: Self::Response) -> Vec<Self::Item>;
+
+    /// How many items there are on all pages together, as far as the answer says.
+    fn total(response: &Self::Response) -> Option<i64>;
+}
+
+/// What a notification of WeChat Pay says, once its envelope is opened.
+///
+/// It is read as leniently as an answer: unknown fields and values are kept or passed over, and much may be absent.
+pub trait Payload: DeserializeOwned {
+    /// The description of the event.
+    const EVENT: &'static EventSpec;
+    /// `event_type` of the envelope that holds it.
+    const EVENT_TYPE: &'static str = Self::EVENT.event_type;
+}
+
 /// The answer of an operation that answers 204: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct NoContent;
@@ -99,7 +135,8 @@ impl Audience {
 pub enum Idempotency {
     /// Repeat at will: a read, or a write that is documented as re-entrant.
     Safe,
-    /// The named field makes a repeat with the same parameters one effect.
+    /// The named field makes a repeat with the same parameters one effect. One inside of another is a JSON pointer:
+    /// `/base/out_request_no`.
     Key(&'static str),
     /// A repeat may act twice.
     None,
@@ -154,6 +191,7 @@ pub struct Field {
     pub(crate) name: &'static str,
     pub(crate) required: bool,
     pub(crate) alias: Option<&'static str>,
+    pub(crate) sensitive: bool,
     pub(crate) shape: &'static Shape,
 }
 
@@ -171,6 +209,11 @@ impl Field {
     /// A misspelling found in a published document, read as this field and never written.
     pub const fn alias(&self) -> Option<&'static str> {
         self.alias
+    }
+
+    /// Whether the text travels encrypted.
+    pub const fn sensitive(&self) -> bool {
+        self.sensitive
     }
 
     /// Form of its value.
@@ -298,16 +341,121 @@ pub enum Rule {
     FromNow {
         /// Place of the timestamp.
         at: &'static str,
-        /// Fewest seconds from now.
-        min: i64,
-        /// Most seconds from now.
-        max: i64,
+        /// Fewest seconds from now, if documented.
+        min: Option<i64>,
+        /// Most seconds from now, if documented.
+        max: Option<i64>,
     },
     /// The value is the merchant id of the caller.
     Caller {
         /// Place of the merchant id.
         at: &'static str,
     },
+}
+
+/// How a list is read page by page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    pub(crate) offset: &'static str,
+    pub(crate) limit: &'static str,
+    pub(crate) items: &'static str,
+    pub(crate) total: Option<&'static str>,
+    pub(crate) unit: Unit,
+}
+
+impl Page {
+    /// The request field that says where a page begins; the first begins at 0.
+    pub const fn offset(&self) -> &'static str {
+        self.offset
+    }
+
+    /// The request field that says how many items a page holds.
+    pub const fn limit(&self) -> &'static str {
+        self.limit
+    }
+
+    /// JSON pointer into the answer: the items.
+    pub const fn items(&self) -> &'static str {
+        self.items
+    }
+
+    /// JSON pointer into the answer: how many items there are on all pages together, if it says so.
+    pub const fn total(&self) -> Option<&'static str> {
+        self.total
+    }
+
+    /// What the offset counts, as documented.
+    pub const fn unit(&self) -> Unit {
+        self.unit
+    }
+}
+
+/// What an offset counts. The documents are not always clear about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// Pages: the second page begins at 1.
+    Page,
+    /// Items: the second page begins at the number of items on the first.
+    Row,
+}
+
+impl Unit {
+    /// The name used in the schema files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Row => "row",
+        }
+    }
+}
+
+/// A documented limit of how often an operation may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub(crate) calls: u32,
+    pub(crate) seconds: u32,
+    pub(crate) per: Per,
+}
+
+impl Rate {
+    /// Most calls within [`seconds`](Self::seconds).
+    pub const fn calls(&self) -> u32 {
+        self.calls
+    }
+
+    /// The time in which the calls are counted.
+    pub const fn seconds(&self) -> u32 {
+        self.seconds
+    }
+
+    /// Whose calls are counted together.
+    pub const fn per(&self) -> Per {
+        self.per
+    }
+}
+
+/// Whose calls are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Per {
+    /// Those of one merchant.
+    Merchant,
+    /// Those from one address.
+    Ip,
+    /// All, or the document does not say whose.
+    All,
+}
+
+impl Per {
+    /// The name used in the schema files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Merchant => "merchant",
+            Self::Ip => "ip",
+            Self::All => "all",
+        }
+    }
 }
 
 /// One documented refusal.
@@ -364,6 +512,8 @@ pub struct Spec {
     pub(crate) answer: Answer,
     pub(crate) rules: &'static [Rule],
     pub(crate) idempotency: Idempotency,
+    pub(crate) page: Option<Page>,
+    pub(crate) rate: &'static [Rate],
     pub(crate) errors: &'static [ErrorRow],
     #[cfg(feature = "schemas")]
     pub(crate) schema: &'static str,
@@ -445,6 +595,16 @@ impl Spec {
         self.idempotency
     }
 
+    /// How the list is read page by page, where the operation answers one.
+    pub const fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
+    }
+
+    /// Documented limits of how often it may be called.
+    pub const fn rate(&self) -> &'static [Rate] {
+        self.rate
+    }
+
     /// Documented refusals of this operation; [`COMMON_ERRORS`](crate::COMMON_ERRORS) apply beside them.
     pub const fn errors(&self) -> &'static [ErrorRow] {
         self.errors
@@ -461,6 +621,82 @@ impl Spec {
         let mut rows = Vec::new();
         collect(self.request, &mut String::new(), &mut rows);
         rows
+    }
+}
+
+/// The description of a notification.
+#[derive(Debug)]
+pub struct EventSpec {
+    pub(crate) id: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) title_zh: &'static str,
+    pub(crate) source: &'static [&'static str],
+    pub(crate) event_type: &'static str,
+    pub(crate) original_type: &'static str,
+    pub(crate) delivery: Option<Delivery>,
+    #[cfg(feature = "schemas")]
+    pub(crate) schema: &'static str,
+}
+
+impl EventSpec {
+    /// Identifier, `family.noun_verb`.
+    pub const fn id(&self) -> &'static str {
+        self.id
+    }
+
+    /// English title.
+    pub const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// Title of the official page.
+    pub const fn title_zh(&self) -> &'static str {
+        self.title_zh
+    }
+
+    /// Pages that it was transcribed from.
+    pub const fn source(&self) -> &'static [&'static str] {
+        self.source
+    }
+
+    /// `event_type` of the envelope.
+    pub const fn event_type(&self) -> &'static str {
+        self.event_type
+    }
+
+    /// `resource.original_type` of the envelope.
+    pub const fn original_type(&self) -> &'static str {
+        self.original_type
+    }
+
+    /// How often it is sent until it is acknowledged, if documented.
+    pub const fn delivery(&self) -> Option<Delivery> {
+        self.delivery
+    }
+
+    /// The whole schema file as minified JSON, its references resolved inside the document.
+    #[cfg(feature = "schemas")]
+    pub const fn schema(&self) -> &'static str {
+        self.schema
+    }
+}
+
+/// How often a notification is sent until it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    pub(crate) attempts: u32,
+    pub(crate) every_seconds: u32,
+}
+
+impl Delivery {
+    /// Times in all.
+    pub const fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Seconds between two.
+    pub const fn every_seconds(&self) -> u32 {
+        self.every_seconds
     }
 }
 

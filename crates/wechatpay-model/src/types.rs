@@ -105,6 +105,8 @@ secret_text! {
     CouponCode;
     /// Identifier of a user under one app (openid): personal data.
     OpenId;
+    /// Another text about a person: a telephone number, the code of a member card.
+    Personal;
 }
 
 /// An amount of money in fen (分), a hundredth of a yuan.

@@ -474,13 +474,13 @@ fn broken(rule: &Rule, request: &Value, context: &Context<'_>) -> Option<Violati
             if end <= latest { None } else { violation(to, ViolationKind::SpanMax, message()) }
         }
         Rule::ExactlyOne(places) => {
-            place(parent(places))?;
+            place(parent(places))?.as_object()?;
             let found = places.iter().filter(|pointer| place(pointer).is_some()).count();
             let message = || format!("must have exactly one of {}, has {found}", places.join(", "));
             if found == 1 { None } else { violation(first(places), ViolationKind::ExactlyOne, message()) }
         }
         Rule::AtLeastOne(places) => {
-            place(parent(places))?;
+            place(parent(places))?.as_object()?;
             let found = places.iter().any(|pointer| place(pointer).is_some());
             let message = || format!("must have at least one of {}", places.join(", "));
             if found { None } else { violation(first(places), ViolationKind::AtLeastOne, message()) }
@@ -505,9 +505,17 @@ fn broken(rule: &Rule, request: &Value, context: &Context<'_>) -> Option<Violati
         }
         Rule::FromNow { at, min, max } => {
             let from_now = instant(place(at)?)?.seconds.saturating_sub(context.now);
-            let message =
-                || format!("must be between {min} and {max} seconds from now, is {from_now} seconds from now");
-            if (min..=max).contains(&from_now) { None } else { violation(at, ViolationKind::FromNow, message()) }
+            let message = || {
+                let bounds = match (min, max) {
+                    (Some(min), Some(max)) => format!("between {min} and {max}"),
+                    (Some(min), None) => format!("at least {min}"),
+                    (None, Some(max)) => format!("at most {max}"),
+                    (None, None) => "any".to_owned(),
+                };
+                format!("must be {bounds} seconds from now, is {from_now} seconds from now")
+            };
+            let holds = min.is_none_or(|min| from_now >= min) && max.is_none_or(|max| from_now <= max);
+            if holds { None } else { violation(at, ViolationKind::FromNow, message()) }
         }
         Rule::Caller { at } => {
             let named = place(at)?.as_str()?;

@@ -256,14 +256,11 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
             .map_err(|error| Error::Signing(error.into()))
     }
 
-    /// The certificates to refresh because of this outcome.
-    fn certificates_for(&self, outcome: &Result<Verified, Error>) -> Option<&Certificates> {
-        match outcome {
-            Err(Error::Unverified(answer)) if matches!(answer.reason, UnverifiedReason::UnknownSerial(_)) => {
-                self.verifier.certificates()
-            }
-            _ => None,
-        }
+    /// The serial that this outcome fails for, and the certificates that may bring it.
+    fn unknown_serial(&self, outcome: &Result<Verified, Error>) -> Option<(String, &Certificates)> {
+        let Err(Error::Unverified(answer)) = outcome else { return None };
+        let UnverifiedReason::UnknownSerial(serial) = &answer.reason else { return None };
+        Some((serial.clone(), self.verifier.certificates()?))
     }
 
     fn receive(&self, call: &Call, parts: &Parts, body: Bytes) -> Result<Verified, Error> {
@@ -484,14 +481,14 @@ impl<T: Transport> Client<T> {
     /// One attempt. An answer signed with a key that is not known yet is read again once the certificates are fresh.
     async fn attempt(&self, call: &Call, host: usize) -> Result<Verified, Error> {
         let (parts, body) = self.carry(call, host).await?;
-        let outcome = self.receive(call, &parts, body.clone());
-        match self.certificates_for(&outcome) {
-            Some(certificates) => {
-                self.refresh(certificates).await;
-                self.receive(call, &parts, body)
-            }
-            None => outcome,
+        let mut outcome = self.receive(call, &parts, body.clone());
+        // Twice: a download that was waited for may be older than the answer.
+        for _ in 0..2 {
+            let Some((serial, certificates)) = self.unknown_serial(&outcome) else { break };
+            self.refresh_for(&serial, certificates).await;
+            outcome = self.receive(call, &parts, body.clone());
         }
+        outcome
     }
 
     /// There and back, signed afresh.
@@ -632,14 +629,14 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// One attempt. An answer signed with a key that is not known yet is read again once the certificates are fresh.
     fn attempt(&self, call: &Call, host: usize, timeout: Option<Duration>) -> Result<Verified, Error> {
         let (parts, body) = self.carry(call, host, timeout)?;
-        let outcome = self.receive(call, &parts, body.clone());
-        match self.certificates_for(&outcome) {
-            Some(certificates) => {
-                self.refresh(certificates, timeout);
-                self.receive(call, &parts, body)
-            }
-            None => outcome,
+        let mut outcome = self.receive(call, &parts, body.clone());
+        // Twice: a download that was waited for may be older than the answer.
+        for _ in 0..2 {
+            let Some((serial, certificates)) = self.unknown_serial(&outcome) else { break };
+            self.refresh_for(&serial, certificates, timeout);
+            outcome = self.receive(call, &parts, body.clone());
         }
+        outcome
     }
 
     /// There and back, signed afresh.

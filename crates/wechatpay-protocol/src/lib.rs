@@ -51,11 +51,14 @@ mod envelope;
 mod error;
 pub mod notification;
 mod observe;
+pub mod pages;
 mod refresh;
 pub mod request;
 pub mod response;
 pub mod retry;
 mod stamp;
+#[cfg(feature = "tower")]
+mod tower;
 mod transport;
 mod trust;
 
@@ -71,6 +74,8 @@ pub use refresh::RefreshError;
 pub use request::{BaseUrl, File};
 pub use retry::RetryPolicy;
 pub use stamp::{Stamp, Stamper, SystemStamper};
+#[cfg(feature = "tower")]
+pub use tower::Tower;
 pub use transport::{BlockingTransport, Sent, Transport, TransportError, TransportErrorKind};
 pub use trust::{Trust, Verifier};
 pub use wechatpay_model as model;

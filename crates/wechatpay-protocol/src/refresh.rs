@@ -1,6 +1,6 @@
 //! Keeps platform certificates up to date: on request, on a schedule, and when an answer names one that is not known.
 
-use crate::certificates::{Certificates, CertificatesError, Changed};
+use crate::certificates::{Certificates, CertificatesError, Changed, RefreshGuard};
 use crate::client::{BlockingClient, Client, raw};
 use crate::error::Error;
 use crate::retry::Timer;
@@ -71,10 +71,14 @@ impl<T: Transport> Client<T> {
     /// See [`RefreshError`]; what was trusted before still is.
     pub async fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
         let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
-        let guard = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
+        let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
+        self.take_turn(turn).await
+    }
+
+    async fn take_turn(&self, turn: RefreshGuard<'_>) -> Result<Changed, RefreshError> {
         let call = raw(Method::GET, List::SPEC.path(), &[], None).map_err(RefreshError::Call)?;
         let (parts, body) = self.carry(&call, 0).await.map_err(RefreshError::Call)?;
-        guard.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
+        turn.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
     }
 
     /// Refreshes the certificates whenever that is due. Never ends: give it to your runtime as a task, and drop it to stop.
@@ -93,10 +97,10 @@ impl<T: Transport> Client<T> {
     }
 
     /// Refreshes because of an unknown serial, or waits for the one who is at it.
-    pub(crate) async fn refresh(&self, certificates: &Certificates) {
-        match self.refresh_certificates().await {
-            Err(RefreshError::NotNow) => certificates.underway().await,
-            outcome => trace(&outcome),
+    pub(crate) async fn refresh_for(&self, serial: &str, certificates: &Certificates) {
+        match certificates.begin_refresh_for(serial, self.stamper.now()) {
+            Some(turn) => trace(&self.take_turn(turn).await),
+            None => certificates.underway().await,
         }
     }
 }
@@ -109,24 +113,23 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// See [`RefreshError`]; what was trusted before still is.
     pub fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
-        self.download_certificates(self.timeout)
+        let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
+        let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
+        self.take_turn(turn, self.timeout)
     }
 
-    fn download_certificates(&self, timeout: Option<Duration>) -> Result<Changed, RefreshError> {
-        let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
-        let guard = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
+    fn take_turn(&self, turn: RefreshGuard<'_>, timeout: Option<Duration>) -> Result<Changed, RefreshError> {
         let call = raw(Method::GET, List::SPEC.path(), &[], None).map_err(RefreshError::Call)?;
         let (parts, body) = self.carry(&call, 0, timeout).map_err(RefreshError::Call)?;
-        guard.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
+        turn.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
     }
 
     /// Refreshes because of an unknown serial, or waits for the one who is at it.
-    pub(crate) fn refresh(&self, certificates: &Certificates, timeout: Option<Duration>) {
-        match self.download_certificates(timeout) {
-            Err(RefreshError::NotNow) => {
-                certificates.wait(timeout.unwrap_or(WAIT));
-            }
-            outcome => trace(&outcome),
+    pub(crate) fn refresh_for(&self, serial: &str, certificates: &Certificates, timeout: Option<Duration>) {
+        match certificates.begin_refresh_for(serial, self.stamper.now()) {
+            Some(turn) => trace(&self.take_turn(turn, timeout)),
+            // Whether the wait was long enough shows when the answer is read again.
+            None => drop(certificates.wait(timeout.unwrap_or(WAIT))),
         }
     }
 }

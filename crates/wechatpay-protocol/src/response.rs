@@ -171,35 +171,31 @@ fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
     }
 }
 
-/// The documented rows of a refusal: those of its status and code, narrowed by message where several fit; the
-/// operation's own rows win over the common ones.
+/// The documented rows of a refusal: those of its status and code, the operation's own before the common ones. Where
+/// several fit, the message decides; where it fits none of them, all are named.
 pub fn document(spec: Option<&Spec>, status: u16, code: &str, message: &str) -> Vec<&'static ErrorRow> {
-    let own: &'static [ErrorRow] = spec.map_or(&[], Spec::errors);
-    [own, COMMON_ERRORS]
-        .into_iter()
-        .map(|rows| narrow(rows, status, code, message))
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+    let rows = |rows: &'static [ErrorRow]| -> Vec<_> {
+        rows.iter().filter(|row| row.status() == status && row.code() == code).collect()
+    };
+    let own = rows(spec.map_or(&[], Spec::errors));
+    let common = rows(COMMON_ERRORS);
+    match (own.len(), common.len()) {
+        (0, _) => return common,
+        (1, _) => return own,
+        _ => {}
+    }
+    let said = letters(message);
+    let fits = |row: &&ErrorRow| {
+        let documented = letters(row.message());
+        !documented.is_empty() && !said.is_empty() && (said.contains(&documented) || documented.contains(&said))
+    };
+    let fitting: Vec<_> = own.iter().chain(&common).copied().filter(|row| fits(row)).collect();
+    if fitting.is_empty() { own } else { fitting }
 }
 
-fn narrow(rows: &'static [ErrorRow], status: u16, code: &str, message: &str) -> Vec<&'static ErrorRow> {
-    let found: Vec<_> = rows.iter().filter(|row| row.status() == status && row.code() == code).collect();
-    if found.len() < 2 {
-        return found;
-    }
-    // Documents and live answers differ in spacing and punctuation, so only the letters and digits are compared.
-    let letters =
-        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    let said = letters(message);
-    let fitting: Vec<_> = found
-        .iter()
-        .copied()
-        .filter(|row| {
-            let row = letters(row.message());
-            !row.is_empty() && !said.is_empty() && (said.contains(&row) || row.contains(&said))
-        })
-        .collect();
-    if fitting.is_empty() { found } else { fitting }
+/// Documents and live answers differ in spacing and punctuation, so only letters and digits are compared.
+fn letters(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Reads a verified body as the answer of an operation.

@@ -99,7 +99,7 @@ fn present(name: &'static str, argument: &Value, facts: Facts<'_>, holds: impl F
     let places = argument.as_array()?;
     let first = places.first()?.as_str()?;
     // Where the object that would hold them is absent, nothing is asked of it.
-    facts.request.pointer(first.rsplit_once('/')?.0)?;
+    facts.request.pointer(first.rsplit_once('/')?.0)?.as_object()?;
     let found = places.iter().filter(|place| facts.at(place).is_some()).count();
     let names: Vec<_> = places.iter().map(text).collect();
     let issue = || format!("has {found} of {}", names.join(", "));
@@ -128,10 +128,14 @@ fn width_max(argument: &Value, facts: Facts<'_>) -> Option<Violation> {
 
 fn from_now(argument: &Value, facts: Facts<'_>) -> Option<Violation> {
     let at = argument.get("at")?;
-    let (min, max) = (argument.get("min")?.as_i64()?, argument.get("max")?.as_i64()?);
+    let bound = |key: &str| argument.get(key).and_then(Value::as_i64);
+    let (min, max) = (bound("min"), bound("max"));
     let away = facts.instant(at)?.0.saturating_sub(facts.now);
-    let issue = || format!("is {away} seconds from now; allowed are {min} to {max}");
-    (away < min || away > max).then(|| violation("from_now", text(at), issue()))
+    let side = |bound: Option<i64>| bound.map_or_else(|| "any".to_owned(), |bound| bound.to_string());
+    let issue = || format!("is {away} seconds from now; allowed are {} to {}", side(min), side(max));
+    let early = min.is_some_and(|min| away < min);
+    let late = max.is_some_and(|max| away > max);
+    (early || late).then(|| violation("from_now", text(at), issue()))
 }
 
 fn caller(place: &Value, facts: Facts<'_>) -> Option<Violation> {
@@ -196,6 +200,18 @@ mod tests {
                 json!({"from_now": {"at": "/a", "min": 0, "max": 60}}),
                 json!({"a": "2026-01-01T00:01:00Z"}),
                 json!({"a": "2025-12-31T23:59:59Z"}),
+                "from_now /a",
+            ),
+            (
+                json!({"from_now": {"at": "/a", "min": 0}}),
+                json!({"a": "2126-01-01T00:00:00Z"}),
+                json!({"a": "2025-12-31T23:59:59Z"}),
+                "from_now /a",
+            ),
+            (
+                json!({"from_now": {"at": "/a", "max": 0}}),
+                json!({"a": "1970-01-01T00:00:00Z"}),
+                json!({"a": "2026-01-01T00:00:01Z"}),
                 "from_now /a",
             ),
             (json!({"caller": "/a"}), json!({"a": "1900000001"}), json!({"a": "1900000002"}), "caller /a"),

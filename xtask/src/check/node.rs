@@ -26,7 +26,8 @@ pub(super) enum Place {
 }
 
 pub(super) fn check(scope: &Scope, node: &Node, pointer: &str, place: Place, findings: &mut Findings) {
-    let of_property = [("x-alias", node.alias.is_some()), ("x-blank", node.blank.is_some())];
+    let of_property =
+        [("x-alias", node.alias.is_some()), ("x-blank", node.blank.is_some()), ("x-sensitive", node.sensitive.is_some())];
     for (word, _) in of_property.into_iter().filter(|(_, there)| *there && place != Place::Property) {
         findings.add(&below(pointer, word), format_args!("`{word}` is of properties"), "move it to the property");
     }
@@ -191,9 +192,6 @@ fn check_object(scope: &Scope, node: &Node, pointer: &str, findings: &mut Findin
         if field.blank.is_some() && node.requires(name) {
             let what = "`x-blank` on a required property";
             findings.add(&below(&at, "x-blank"), what, "take the name out of `required`: it may be absent");
-        }
-        if field.sensitive.is_some() && field.one_of.is_some() {
-            findings.add(&below(&at, "x-sensitive"), "`x-sensitive` beside `enum`", "keep one of the two");
         }
         check(scope, field, &at, Place::Property, findings);
     }

@@ -79,7 +79,7 @@ fn documents(source: &[String]) -> String {
     format!("{}: {}", if links.len() == 1 { "Document" } else { "Documents" }, links.join(", "))
 }
 
-/// `At most 60 calls a minute for each merchant, 1000 a minute in all.`
+/// `At most 60 calls a minute for each merchant, 1000 a minute.`
 fn rates(rates: &[Rate]) -> String {
     let rates = rates.iter().enumerate().map(|(i, rate)| {
         let calls = match (i, rate.calls) {
@@ -289,7 +289,7 @@ fn code(text: &str) -> String {
 }
 
 /// Makes plain text safe for Markdown: code in backticks stays, addresses become links, the rest means itself.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let balanced = text.matches('`').count().is_multiple_of(2);
     let mut out = String::new();
     let mut code = false;

@@ -1,15 +1,21 @@
-//! An operation file as one document that refers to nothing outside.
+//! An operation or notification file as one document that refers to nothing outside.
 
-use crate::catalog::{Catalog, Family, Home, Operation, Scope, referent};
+use crate::catalog::{Catalog, Family, Home, Scope, referent};
+use crate::schema::Node;
 use crate::source::{Json, Ordered};
 use std::collections::BTreeSet;
 
-/// The minified document. `$schema` goes, because it would lead a validator to a file that is not there.
-pub(super) fn document(catalog: &Catalog, family: &Family, operation: &Operation) -> anyhow::Result<String> {
+/// The minified document of an operation or a notification: `roots` are the schemas in it. `$schema` goes, because it
+/// would lead a validator to a file that is not there.
+pub(super) fn document<'a>(
+    catalog: &'a Catalog,
+    family: &'a Family,
+    file: &Json,
+    roots: impl IntoIterator<Item = &'a Node>,
+) -> anyhow::Result<String> {
     let scope = Scope::of(catalog, family);
     let mut names = BTreeSet::new();
-    scope.reachable(&operation.data.request, &mut names);
-    operation.data.response.iter().for_each(|response| scope.reachable(response, &mut names));
+    roots.into_iter().for_each(|root| scope.reachable(root, &mut names));
 
     let mut definitions = Vec::new();
     for (home, json) in [(Home::Common, &catalog.common_json), (Home::Family, &family.types_json)] {
@@ -18,10 +24,10 @@ pub(super) fn document(catalog: &Catalog, family: &Family, operation: &Operation
         definitions.extend(all.filter(|(name, _)| here(name)).map(|(name, json)| (name.to_owned(), inside(json))));
     }
 
-    let Json::Object(outer) = &operation.json else { anyhow::bail!("{} is no object", operation.path) };
+    let Json::Object(outer) = file else { anyhow::bail!("a schema file of {} is no object", family.name) };
     let mut document = Vec::new();
     for (key, value) in outer.iter().filter(|(key, _)| *key != "$schema") {
-        let schema = matches!(key, "request" | "response");
+        let schema = matches!(key, "request" | "response" | "payload");
         document.push((key.to_owned(), if schema { inside(value) } else { value.clone() }));
     }
     document.push(("definitions".to_owned(), Json::Object(Ordered(definitions))));

@@ -7,6 +7,8 @@ mod shapes;
 mod specs;
 mod types;
 
+pub(crate) use docs::{escape, method};
+
 use crate::catalog::{Catalog, Family, Scope};
 use crate::schema::Node;
 use proc_macro2::TokenStream;
@@ -22,7 +24,13 @@ pub(crate) fn generate(catalog: &Catalog) -> anyhow::Result<BTreeMap<String, Str
     for family in &catalog.families {
         files.insert(format!("{}.rs", family.name), family_file(catalog, family, &in_requests)?);
         for operation in &family.operations {
-            files.insert(format!("schemas/{}.json", operation.data.id), embed::document(catalog, family, operation)?);
+            let roots = std::iter::once(&operation.data.request).chain(&operation.data.response);
+            let document = embed::document(catalog, family, &operation.json, roots)?;
+            files.insert(format!("schemas/{}.json", operation.data.id), document);
+        }
+        for notification in &family.notifications {
+            let document = embed::document(catalog, family, &notification.json, [&notification.data.payload])?;
+            files.insert(format!("schemas/{}.json", notification.data.id), document);
         }
     }
     if catalog.common.definitions.iter().next().is_some() {
@@ -85,30 +93,45 @@ fn family_file(
     let structs = types::Structs::of_family(catalog, family)?;
 
     let mut file = File::new();
-    let newtypes = types::newtypes(
-        definitions.iter().map(|(_, node)| *node).chain(
-            family
-                .operations
-                .iter()
-                .flat_map(|operation| std::iter::once(&operation.data.request).chain(&operation.data.response)),
-        ),
-    );
+    let newtypes = types::newtypes(definitions.iter().map(|(_, node)| *node).chain(family.roots()));
     let enums = definitions.iter().any(|(_, node)| node.is_text_enum());
-    // The list of a family without operations is empty, and still a list of these.
-    let specs = if family.operations.is_empty() { quote!(Spec) } else { quote!({Operation, Spec}) };
-    file.items(imports(&newtypes, enums, &quote!(use crate::#specs;)))?;
-    let statics =
-        family.operations.iter().map(|operation| format_ident!("{}", crate::names::screaming(&operation.name)));
+    file.items(imports(&newtypes, enums, &family_imports(family)))?;
+    let operations = family.operations.iter().map(|operation| specs::static_name(&operation.name));
     file.items(quote! {
         /// The descriptions of all operations of this family, in the order of their ids.
-        pub const OPERATIONS: &[&Spec] = &[#(&spec::#statics),*];
+        pub const OPERATIONS: &[&Spec] = &[#(&spec::#operations),*];
+    })?;
+    let notifications = family.notifications.iter().map(|notification| specs::static_name(&notification.name));
+    file.items(quote! {
+        /// The descriptions of all notifications of this family, in the order of their ids.
+        pub const NOTIFICATIONS: &[&EventSpec] = &[#(&spec::#notifications),*];
     })?;
     for operation in &family.operations {
         file.items(specs::operation(&scope, &structs, operation)?)?;
     }
+    for notification in &family.notifications {
+        file.items(specs::notification(&scope, &structs, notification)?)?;
+    }
     types(&mut file, &scope, &structs, &definitions, in_requests)?;
     file.items(specs::module(&scope, family, &definitions, in_requests)?)?;
     Ok(file.finish())
+}
+
+/// What a family needs of `crate::operation`; its two lists are there even where they are empty.
+fn family_imports(family: &Family) -> TokenStream {
+    let mut names = vec!["EventSpec", "Spec"];
+    if !family.operations.is_empty() {
+        names.push("Operation");
+    }
+    if family.operations.iter().any(|operation| operation.data.page.is_some()) {
+        names.push("Paginated");
+    }
+    if !family.notifications.is_empty() {
+        names.push("Payload");
+    }
+    names.sort_unstable();
+    let names = names.into_iter().map(|name| format_ident!("{name}"));
+    quote!(use crate::operation::{#(#names),*};)
 }
 
 fn common_file(catalog: &Catalog, in_requests: &BTreeMap<&str, BTreeSet<&str>>) -> anyhow::Result<String> {
@@ -134,7 +157,7 @@ fn imports(newtypes: &BTreeSet<&str>, enums: bool, specs: &TokenStream) -> Token
         )
     });
     let newtypes = (!newtypes.is_empty()).then(|| quote!(use crate::types::{#(#names),*};));
-    quote! { #open_enum #newtypes #specs }
+    quote! { #open_enum #specs #newtypes }
 }
 
 fn types(
@@ -187,7 +210,7 @@ fn mod_file(catalog: &Catalog) -> anyhow::Result<String> {
     file.items(quote! {
         mod error_code;
         pub use error_code::{COMMON_ERRORS, ErrorCode, UnrecognizedErrorCode};
-        use crate::Spec;
+        use crate::operation::{EventSpec, Spec};
     })?;
     let rows = catalog.families.iter().map(|family| {
         let (feature, name) = (&family.name, format_ident!("{}", family.name));
@@ -201,6 +224,17 @@ fn mod_file(catalog: &Catalog) -> anyhow::Result<String> {
         /// The operations of all families that are switched on.
         pub fn operations() -> impl Iterator<Item = &'static Spec> {
             FAMILIES.iter().flat_map(|(_, operations)| operations.iter().copied())
+        }
+    })?;
+    let rows = catalog.families.iter().filter(|family| !family.notifications.is_empty()).map(|family| {
+        let (feature, name) = (&family.name, format_ident!("{}", family.name));
+        quote! { #[cfg(feature = #feature)] #name::NOTIFICATIONS }
+    });
+    file.items(quote! {
+        /// The notifications of all families that are switched on.
+        pub fn notifications() -> impl Iterator<Item = &'static EventSpec> {
+            const ALL: &[&[&EventSpec]] = &[#(#rows),*];
+            ALL.iter().flat_map(|notifications| notifications.iter().copied())
         }
     })?;
     Ok(file.finish())

@@ -60,7 +60,8 @@ fn field(scope: &Scope, object: &Node, name: &str, field: &Node) -> anyhow::Resu
     let required = object.requires(name);
     let alias = option(field.alias.as_ref());
     let shape = reference(scope, field)?;
-    Ok(quote!(Field { name: #name, required: #required, alias: #alias, shape: #shape }))
+    let sensitive = field.sensitive == Some(true);
+    Ok(quote!(Field { name: #name, required: #required, alias: #alias, sensitive: #sensitive, shape: #shape }))
 }
 
 fn text(node: &Node) -> anyhow::Result<TokenStream> {
@@ -98,6 +99,6 @@ pub(super) fn integer(value: i64) -> TokenStream {
 }
 
 /// `Some(…)` or `None`.
-fn option(value: Option<impl quote::ToTokens>) -> TokenStream {
+pub(super) fn option(value: Option<impl quote::ToTokens>) -> TokenStream {
     value.map_or_else(|| quote!(None), |value| quote!(Some(#value)))
 }

@@ -2,9 +2,12 @@
 
 use super::types::Structs;
 use super::{docs, shapes};
-use crate::catalog::{Family, Operation, Scope, referent};
+use crate::catalog::{Family, Notification, Operation, Scope, referent};
 use crate::names::screaming;
-use crate::schema::{Audience, Body, ErrorRow, Idempotency, Method, Node, Rule};
+use crate::schema::{
+    Audience, Body, Delivery, ErrorRow, Idempotency, Method, Node, NotificationFile, Page, Per, Rate, Rule, Unit,
+};
+use anyhow::anyhow;
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
 use std::collections::BTreeSet;
@@ -35,15 +38,82 @@ pub(super) fn operation(scope: &Scope, structs: &Structs, operation: &Operation)
         (None, _) => quote!(crate::NoContent),
     };
     let ident = format_ident!("{name}");
-    let spec = format_ident!("{}", screaming(&operation.name));
+    let spec = static_name(&operation.name);
+    let paginated = data.page.as_ref().map(|page| paginated(scope, structs, operation, page)).transpose()?;
     Ok(quote! {
         #request
         impl Operation for #ident {
             type Response = #response;
             const SPEC: &'static Spec = &spec::#spec;
         }
+        #paginated
         #response_item
     })
+}
+
+/// Where the pages of a list begin and what they hold.
+fn paginated(scope: &Scope, structs: &Structs, operation: &Operation, page: &Page) -> anyhow::Result<TokenStream> {
+    let (data, name) = (&operation.data, operation.request_type());
+    let response = data.response.as_ref().ok_or_else(|| anyhow!("{} has pages and no response", data.id))?;
+    let response_name = operation.response_type();
+    let shared = response.reference.as_deref().map(referent);
+    let response_name = response_name.as_deref().or(shared).unwrap_or_default();
+    let response = scope.follow(response);
+
+    let (offset, offset_required) = structs.field(&name, &data.request, &page.offset)?;
+    let (limit, limit_required) = structs.field(&name, &data.request, &page.limit)?;
+    let (items, _) = structs.field(response_name, response, page.items.trim_start_matches('/'))?;
+    let get = |field: &syn::Ident, required: bool, of: TokenStream| {
+        if required { quote!(Some(#of.#field)) } else { quote!(#of.#field) }
+    };
+    let set = if offset_required { quote!(offset) } else { quote!(Some(offset)) };
+    let total = match &page.total {
+        Some(total) => {
+            let (total, required) = structs.field(response_name, response, total.trim_start_matches('/'))?;
+            let total = get(&total.ident, required, quote!(response));
+            quote! { fn total(response: &Self::Response) -> Option<i64> { #total } }
+        }
+        None => quote! { fn total(_: &Self::Response) -> Option<i64> { None } },
+    };
+    let (get_offset, get_limit) =
+        (get(&offset.ident, offset_required, quote!(self)), get(&limit.ident, limit_required, quote!(self)));
+    let (offset, items, item) = (&offset.ident, &items.ident, items.item()?);
+    let ident = format_ident!("{name}");
+    Ok(quote! {
+        impl Paginated for #ident {
+            type Item = #item;
+            fn offset(&self) -> Option<i64> { #get_offset }
+            fn set_offset(&mut self, offset: i64) { self.#offset = #set; }
+            fn limit(&self) -> Option<i64> { #get_limit }
+            fn items(response: &Self::Response) -> &[Self::Item] { &response.#items }
+            fn into_items(response: Self::Response) -> Vec<Self::Item> { response.#items }
+            #total
+        }
+    })
+}
+
+/// The payload of a notification, and what joins it to its description.
+pub(super) fn notification(
+    scope: &Scope,
+    structs: &Structs,
+    notification: &Notification,
+) -> anyhow::Result<TokenStream> {
+    let (name, data) = (notification.payload_type(), &notification.data);
+    let (docs, title) = (docs::attributes(&docs::payload(notification)), alias(&data.title_zh));
+    let docs = quote!(#docs #[doc(alias = #title)]);
+    let payload = structs.item(scope, &name, &data.payload, &docs, false)?;
+    let (ident, spec) = (format_ident!("{name}"), static_name(&notification.name));
+    Ok(quote! {
+        #payload
+        impl Payload for #ident {
+            const EVENT: &'static EventSpec = &spec::#spec;
+        }
+    })
+}
+
+/// The static that holds the description of an operation or a notification.
+pub(super) fn static_name(name: &str) -> syn::Ident {
+    format_ident!("{}", screaming(name))
 }
 
 /// rustdoc takes no quotes and no other white space than single spaces in an alias.
@@ -60,7 +130,8 @@ pub(super) fn module(
 ) -> anyhow::Result<TokenStream> {
     let specs = family.operations.iter().map(|operation| spec(scope, operation));
     let specs = specs.collect::<anyhow::Result<Vec<_>>>()?;
-    if specs.is_empty() {
+    let events = family.notifications.iter().map(event);
+    if specs.is_empty() && family.notifications.is_empty() {
         return Ok(TokenStream::new());
     }
     let shapes = shape_statics(scope, definitions, in_requests, &TokenStream::new())?;
@@ -68,6 +139,7 @@ pub(super) fn module(
         mod spec {
             use crate::operation::*;
             #(#specs)*
+            #(#events)*
             #(#shapes)*
         }
     })
@@ -109,7 +181,7 @@ fn shape_statics(
 
 fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
     let data = &operation.data;
-    let ident = format_ident!("{}", screaming(&operation.name));
+    let ident = static_name(&operation.name);
     let (id, title, title_zh, path) = (&data.id, &data.title, &data.title_zh, &data.path);
     let audience = data.audience.iter().map(|audience| match audience {
         Audience::Merchant => quote!(Audience::Merchant),
@@ -137,6 +209,8 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
     let (source, query, header) = (&data.source, &data.query, &data.header);
     let request = shapes::shape(scope, &data.request)?;
     let rules = data.rules.iter().map(rule);
+    let page = shapes::option(data.page.as_ref().map(page));
+    let rate = data.rate.iter().map(rate);
     let errors = error_rows(&data.errors);
     let schema = format!("schemas/{id}.json");
     Ok(quote! {
@@ -155,11 +229,56 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
             answer: #answer,
             rules: &[#(#rules),*],
             idempotency: #idempotency,
+            page: #page,
+            rate: &[#(#rate),*],
             errors: &#errors,
             #[cfg(feature = "schemas")]
             schema: include_str!(#schema),
         };
     })
+}
+
+fn page(page: &Page) -> TokenStream {
+    let Page { offset, limit, items, total, unit } = page;
+    let total = shapes::option(total.as_ref());
+    let unit = match unit {
+        Unit::Page => quote!(Unit::Page),
+        Unit::Row => quote!(Unit::Row),
+    };
+    quote!(Page { offset: #offset, limit: #limit, items: #items, total: #total, unit: #unit })
+}
+
+fn rate(rate: &Rate) -> TokenStream {
+    let (calls, seconds) = (Literal::u32_unsuffixed(rate.calls), Literal::u32_unsuffixed(rate.seconds));
+    let per = match rate.per {
+        Per::Merchant => quote!(Per::Merchant),
+        Per::Ip => quote!(Per::Ip),
+        Per::All => quote!(Per::All),
+    };
+    quote!(Rate { calls: #calls, seconds: #seconds, per: #per })
+}
+
+fn event(notification: &Notification) -> TokenStream {
+    let NotificationFile { id, title, title_zh, source, event_type, original_type, delivery, .. } = &notification.data;
+    let ident = static_name(&notification.name);
+    let delivery = shapes::option(delivery.as_ref().map(|Delivery { attempts, every_seconds }| {
+        let (attempts, seconds) = (Literal::u32_unsuffixed(*attempts), Literal::u32_unsuffixed(*every_seconds));
+        quote!(Delivery { attempts: #attempts, every_seconds: #seconds })
+    }));
+    let schema = format!("schemas/{id}.json");
+    quote! {
+        pub(super) static #ident: EventSpec = EventSpec {
+            id: #id,
+            title: #title,
+            title_zh: #title_zh,
+            source: &[#(#source),*],
+            event_type: #event_type,
+            original_type: #original_type,
+            delivery: #delivery,
+            #[cfg(feature = "schemas")]
+            schema: include_str!(#schema),
+        };
+    }
 }
 
 /// An array of the rows.
@@ -196,7 +315,8 @@ fn rule(rule: &Rule) -> TokenStream {
             quote!(Rule::WidthMax { at: #at, narrow: #narrow, wide: #wide })
         }
         Rule::FromNow { at, min, max } => {
-            let (min, max) = (integer(min), integer(max));
+            let bound = |value: &Option<i64>| shapes::option(value.as_ref().map(integer));
+            let (min, max) = (bound(min), bound(max));
             quote!(Rule::FromNow { at: #at, min: #min, max: #max })
         }
         Rule::Caller(at) => quote!(Rule::Caller { at: #at }),

@@ -18,7 +18,7 @@ const TIMESTAMP: &str = "Timestamp";
 pub(super) struct Structs(BTreeMap<String, BTreeMap<String, syn::Field>>);
 
 impl Structs {
-    /// Those of a family: its definitions, its requests and its answers.
+    /// Those of a family: its definitions, its requests, its answers and its payloads.
     pub(super) fn of_family(catalog: &Catalog, family: &Family) -> anyhow::Result<Self> {
         let mut schemas = schemas(&family.types.definitions);
         for operation in &family.operations {
@@ -26,6 +26,9 @@ impl Structs {
             if let (Some(name), Some(response)) = (operation.response_type(), &operation.data.response) {
                 schemas.push((name, plain(response)));
             }
+        }
+        for notification in &family.notifications {
+            schemas.push((notification.payload_type(), plain(&notification.data.payload)));
         }
         let mut known = enums(&family.types.definitions);
         known.extend(catalog.common.definitions.keys().map(|name| (name.to_owned(), format!("crate::common::{name}"))));
@@ -70,6 +73,14 @@ impl Structs {
         Ok(Self(structs))
     }
 
+    /// The Rust field of a property, and whether it is required.
+    pub(super) fn field(&self, name: &str, node: &Node, wire: &str) -> anyhow::Result<(Typed<'_>, bool)> {
+        let field = self.0.get(name).and_then(|fields| fields.get(wire));
+        let field = field.and_then(|field| Some(Typed { ident: field.ident.as_ref()?, ty: &field.ty }));
+        let field = field.with_context(|| format!("`{name}` has no field `{wire}` in this family"))?;
+        Ok((field, node.requires(wire)))
+    }
+
     /// The struct of this name and schema, with a builder or without.
     pub(super) fn item(
         &self,
@@ -98,6 +109,28 @@ impl Structs {
     }
 }
 
+/// Name and type of a field.
+pub(super) struct Typed<'a> {
+    /// Its name in Rust.
+    pub ident: &'a syn::Ident,
+    ty: &'a syn::Type,
+}
+
+impl<'a> Typed<'a> {
+    /// The `T` of a `Vec<T>`.
+    pub(super) fn item(&self) -> anyhow::Result<&'a syn::Type> {
+        let syn::Type::Path(path) = self.ty else { bail!("`{}` is no list", self.ident) };
+        let arguments = path.path.segments.last().map(|segment| &segment.arguments);
+        match arguments {
+            Some(syn::PathArguments::AngleBracketed(arguments)) => match arguments.args.first() {
+                Some(syn::GenericArgument::Type(item)) => Ok(item),
+                _ => bail!("`{}` is a list of nothing", self.ident),
+            },
+            _ => bail!("`{}` is no list", self.ident),
+        }
+    }
+}
+
 fn field_tokens(
     scope: &Scope,
     wire: &str,
@@ -122,6 +155,9 @@ fn field_tokens(
             default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::read::null_as_default"
         }),
         (false, _) => serde.push(quote!(default, skip_serializing_if = "Option::is_none")),
+    }
+    if node.blank == Some(true) {
+        serde.push(quote!(deserialize_with = "crate::read::blank_as_absent"));
     }
     let serde = (!serde.is_empty()).then(|| quote!(#[serde(#(#serde),*)]));
     let target = scope.follow(node);
@@ -229,5 +265,6 @@ const NEWTYPES: &[Newtype] = &[
     Newtype::AppId,
     Newtype::MchId,
     Newtype::OutRequestNo,
+    Newtype::Personal,
     Newtype::Fen,
 ];

@@ -10,6 +10,8 @@ open_enum! {
     pub enum ErrorCode(UnrecognizedErrorCode) {
         /// 400: The appid and the calling merchant are not bound to each other.
         ///
+        /// 400: The appid and the merchant are not bound to each other.
+        ///
         /// 400: The merchant and the appid are not bound to each other.
         AppidMchidNotMatch = "APPID_MCHID_NOT_MATCH",
         /// 429: Too many calls; this one was not executed.
@@ -21,6 +23,8 @@ open_enum! {
         /// 400: The code mode of the stock does not allow this.
         ///
         /// 400: The code mode of the stock does not take uploaded codes.
+        ///
+        /// 400: The form of the request is right, but it breaks a rule of the product.
         ///
         /// 400: The merchant id is not a legal one.
         ///
@@ -41,6 +45,8 @@ open_enum! {
         /// 403: The budget of the stock is used up.
         NotEnough = "NOT_ENOUGH",
         /// 403: The caller may not use this operation.
+        ///
+        /// 403: The calling merchant may not do this.
         NoAuth = "NO_AUTH",
         /// 400: A parameter is missing, of the wrong type or outside its limits.
         ///
@@ -95,6 +101,8 @@ open_enum! {
         /// 400: The stock exists already.
         ResourceAlreadyExists = "RESOURCE_ALREADY_EXISTS",
         /// 404: No address is set.
+        ///
+        /// 404: Something that the request names does not exist or cannot be used.
         ///
         /// 404: The merchant has no platform certificate, as is so where it verifies with the WeChat Pay public
         /// key only.

@@ -19,10 +19,22 @@ pub mod certificates;
 #[cfg(feature = "favor")]
 pub mod favor;
 
+/// Partnerships (委托营销).
+///
+/// Rights of other merchants and apps to hand out a merchant's coupons (`/v3/marketing/partnerships`).
+#[cfg(feature = "partnerships")]
+pub mod partnerships;
+
+/// Gifts after payment (支付有礼).
+///
+/// Activities that give a user merchant coupons after a payment (`/v3/marketing/paygiftactivity`).
+#[cfg(feature = "paygiftactivity")]
+pub mod paygiftactivity;
+
 mod error_code;
 
 pub use error_code::{COMMON_ERRORS, ErrorCode, UnrecognizedErrorCode};
-use crate::Spec;
+use crate::operation::{EventSpec, Spec};
 
 /// The families that are switched on: name and operations.
 pub const FAMILIES: &[(&str, &[&Spec])] = &[
@@ -32,9 +44,24 @@ pub const FAMILIES: &[(&str, &[&Spec])] = &[
     ("certificates", certificates::OPERATIONS),
     #[cfg(feature = "favor")]
     ("favor", favor::OPERATIONS),
+    #[cfg(feature = "partnerships")]
+    ("partnerships", partnerships::OPERATIONS),
+    #[cfg(feature = "paygiftactivity")]
+    ("paygiftactivity", paygiftactivity::OPERATIONS),
 ];
 
 /// The operations of all families that are switched on.
 pub fn operations() -> impl Iterator<Item = &'static Spec> {
     FAMILIES.iter().flat_map(|(_, operations)| operations.iter().copied())
+}
+
+/// The notifications of all families that are switched on.
+pub fn notifications() -> impl Iterator<Item = &'static EventSpec> {
+    const ALL: &[&[&EventSpec]] = &[
+        #[cfg(feature = "busifavor")]
+        busifavor::NOTIFICATIONS,
+        #[cfg(feature = "favor")]
+        favor::NOTIFICATIONS,
+    ];
+    ALL.iter().flat_map(|notifications| notifications.iter().copied())
 }
