@@ -80,18 +80,36 @@ fn no_secret_reaches_the_log_an_error_or_a_debug() {
             .coupon_code_list(vec![CODE.into()])
             .upload_request_no("1")
             .build();
-        let list = ListUserCoupons::builder().openid(OPENID).appid("wx233544546545989").creator_mchid("1900000001").build();
-        for fault in ["none-of-these", "status-500", "status-429", "probe", "forge", "unsigned", "html-502", "lose-reply", "refuse"] {
+        let list =
+            ListUserCoupons::builder().openid(OPENID).appid("wx233544546545989").creator_mchid("1900000001").build();
+        for fault in [
+            "none-of-these",
+            "status-500",
+            "status-429",
+            "probe",
+            "forge",
+            "unsigned",
+            "html-502",
+            "lose-reply",
+            "refuse",
+        ] {
             let observer = |report: &Report<'_>| tracing::info!(?report, "an attempt");
             let one = client(&sandbox, WithHeader(Hyper::new(), "x-sandbox-fault", fault.to_owned()))
                 .with_retry(RetryPolicy::default(), timer)
                 .with_observer(observer);
-            let two = client(&sandbox, WithHeader(Reqwest::new().expect("a client"), "x-sandbox-fault", fault.to_owned()));
+            let two =
+                client(&sandbox, WithHeader(Reqwest::new().expect("a client"), "x-sandbox-fault", fault.to_owned()));
             for outcome in [one.send(&upload).await.map(|_| ()), two.send(&upload).await.map(|_| ())] {
-                said.push_str(&format!("{outcome:?} {}\n", outcome.as_ref().err().map(ToString::to_string).unwrap_or_default()));
+                said.push_str(&format!(
+                    "{outcome:?} {}\n",
+                    outcome.as_ref().err().map(ToString::to_string).unwrap_or_default()
+                ));
             }
             let listed = one.send(&list).await.map(|_| ());
-            said.push_str(&format!("{listed:?} {}\n", listed.as_ref().err().map(ToString::to_string).unwrap_or_default()));
+            said.push_str(&format!(
+                "{listed:?} {}\n",
+                listed.as_ref().err().map(ToString::to_string).unwrap_or_default()
+            ));
             let raw = two.post("/v3/marketing/never/heard-of", &json!({ "openid": OPENID, "code": CODE })).await;
             said.push_str(&format!("{:?}\n", raw.map(|_| ())));
         }
@@ -125,6 +143,9 @@ fn no_secret_reaches_the_log_an_error_or_a_debug() {
         }
     }
     for text in [&log, &said] {
-        assert!(!text.contains("signature=\"") && !text.to_lowercase().contains("authorization: wechatpay2"), "Authorization");
+        assert!(
+            !text.contains("signature=\"") && !text.to_lowercase().contains("authorization: wechatpay2"),
+            "Authorization"
+        );
     }
 }

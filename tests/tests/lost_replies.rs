@@ -30,7 +30,11 @@ impl<T: Transport> Transport for LosesOne<T> {
 
 /// Pauses take no time; what limits an attempt does.
 fn at_once(duration: Duration) -> Sleep {
-    if duration < Duration::from_secs(1) { Box::pin(std::future::ready(())) } else { Box::pin(tokio::time::sleep(duration)) }
+    if duration < Duration::from_secs(1) {
+        Box::pin(std::future::ready(()))
+    } else {
+        Box::pin(tokio::time::sleep(duration))
+    }
 }
 
 #[tokio::test]
@@ -56,7 +60,8 @@ async fn every_idempotent_operation_survives_a_lost_reply_with_one_effect() {
                 set(&mut request, place, value);
             }
         }
-        let lossy = client(&sandbox, LosesOne(Hyper::new(), AtomicBool::new(false))).with_retry(RetryPolicy::default(), at_once);
+        let lossy = client(&sandbox, LosesOne(Hyper::new(), AtomicBool::new(false)))
+            .with_retry(RetryPolicy::default(), at_once);
         let before = sandbox.requests().len();
         let outcome = lossy.call(example.spec, request).await;
         let mut logged: Vec<_> = sandbox.requests();

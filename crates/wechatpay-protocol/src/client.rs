@@ -466,7 +466,8 @@ impl<T: Transport> Client<T> {
             let began = self.stamper.monotonic();
             let sleep = |duration| self.retrying.as_ref().map(|retrying| retrying.timer.sleep(duration));
             let timeout = self.attempt_timeout(&progress).and_then(sleep);
-            let outcome = within(self.attempt(call, progress.host), timeout).await.unwrap_or_else(|| Err(out_of_time()));
+            let outcome =
+                within(self.attempt(call, progress.host), timeout).await.unwrap_or_else(|| Err(out_of_time()));
             match self.conclude(call, &mut progress, began, outcome) {
                 ControlFlow::Break(outcome) => return outcome,
                 ControlFlow::Continue(pause) => {

@@ -67,7 +67,8 @@ pub use check::{Violation, ViolationKind};
 pub use client::{BlockingClient, Caller, Client, Merchant, Reply};
 pub use download::Download;
 pub use error::{
-    ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified, UnverifiedReason,
+    ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified,
+    UnverifiedReason,
 };
 pub use observe::{Observer, Report};
 pub use refresh::RefreshError;

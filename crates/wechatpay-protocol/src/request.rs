@@ -108,7 +108,12 @@ pub fn prepare(spec: &Spec, arguments: Value, context: &Context<'_>) -> Result<P
 ///
 /// # Errors
 /// Every violation there is; a file that holds the boundary between the parts.
-pub fn prepare_upload(spec: &Spec, arguments: Value, file: File<'_>, context: &Context<'_>) -> Result<Prepared, Invalid> {
+pub fn prepare_upload(
+    spec: &Spec,
+    arguments: Value,
+    file: File<'_>,
+    context: &Context<'_>,
+) -> Result<Prepared, Invalid> {
     let boundary = BOUNDARY.as_bytes();
     if file.bytes.windows(boundary.len()).any(|window| window == boundary) {
         let message = "the file holds the boundary that separates the parts of the request".to_owned();
@@ -192,11 +197,14 @@ fn multipart(meta: &[u8], file: File<'_>) -> Bytes {
     let content_type = file.content_type();
     let mut body = Vec::with_capacity(meta.len() + file.bytes.len() + 512);
     body.extend_from_slice(
-        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"meta\"\r\nContent-Type: {JSON}\r\n\r\n").as_bytes(),
+        format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"meta\"\r\nContent-Type: {JSON}\r\n\r\n")
+            .as_bytes(),
     );
     body.extend_from_slice(meta);
     let disposition = format!("Content-Disposition: form-data; name=\"file\"; filename=\"{name}\"");
-    body.extend_from_slice(format!("\r\n--{BOUNDARY}\r\n{disposition}\r\nContent-Type: {content_type}\r\n\r\n").as_bytes());
+    body.extend_from_slice(
+        format!("\r\n--{BOUNDARY}\r\n{disposition}\r\nContent-Type: {content_type}\r\n\r\n").as_bytes(),
+    );
     body.extend_from_slice(file.bytes);
     body.extend_from_slice(format!("\r\n--{BOUNDARY}--\r\n").as_bytes());
     body.into()

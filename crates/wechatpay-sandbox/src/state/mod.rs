@@ -111,6 +111,9 @@ impl Once {
     /// Acts once for each request number of the caller.
     fn run(&self, call: &mut Call<'_>, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
         let number = match call.spec.idempotency() {
+            Idempotency::Key(place) if place.starts_with('/') => {
+                call.request.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
+            }
             Idempotency::Key(field) => call.text(field),
             _ => String::new(),
         };
