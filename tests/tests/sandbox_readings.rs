@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -112,20 +113,21 @@ fn ours(spec: &Spec, request: &Value, now: i64, mchid: &str) -> BTreeSet<(String
 #[derive(Default)]
 struct Readers {
     sandbox: Reading,
-    accepted: usize,
-    refused: usize,
+    accepted: Cell<usize>,
+    refused: Cell<usize>,
 }
 
 impl Readers {
     /// What the two find, if it is not the same.
-    fn compare(&mut self, spec: &'static Spec, request: &Value, now: i64, mchid: &str) -> Result<(), String> {
+    fn compare(&self, spec: &'static Spec, request: &Value, now: i64, mchid: &str) -> Result<(), String> {
         let ours = ours(spec, request, now, mchid);
         let theirs = self.sandbox.violations(spec, request, now, mchid)?;
         let theirs: BTreeSet<_> = theirs.into_iter().map(|v| (v.at, v.rule.to_owned())).collect();
         if ours != theirs {
             return Err(format!("{}: the client finds {ours:?}, the sandbox {theirs:?} in {request}", spec.id()));
         }
-        *if ours.is_empty() { &mut self.accepted } else { &mut self.refused } += 1;
+        let count = if ours.is_empty() { &self.accepted } else { &self.refused };
+        count.set(count.get() + 1);
         Ok(())
     }
 }
@@ -158,7 +160,7 @@ fn spoil(request: &mut Value, place: Index, way: Index, other: Index) {
 
 #[test]
 fn both_readings_find_the_same_in_generated_requests() {
-    let mut readers = Readers::default();
+    let readers = Readers::default();
     for spec in wechatpay_model::operations() {
         let requests = Schema::new(spec.schema()).requests();
         let now = 1_767_225_600i64..1_830_297_600;
@@ -171,14 +173,14 @@ fn both_readings_find_the_same_in_generated_requests() {
         });
         outcome.unwrap_or_else(|error| panic!("{error}"));
     }
-    let Readers { accepted, refused, .. } = readers;
+    let (accepted, refused) = (readers.accepted.get(), readers.refused.get());
     println!("{accepted} requests accepted by both, {refused} refused by both for the same reasons");
     assert!(accepted > 1000 && accepted + refused >= 10_000, "{accepted} and {refused}");
 }
 
 #[test]
 fn both_readings_find_the_same_in_spoilt_examples() {
-    let mut readers = Readers::default();
+    let readers = Readers::default();
     let mut seen = BTreeSet::new();
     for example in Example::all() {
         if !example.named_violations().is_empty() || !seen.insert(example.spec.id()) {
@@ -188,7 +190,7 @@ fn both_readings_find_the_same_in_spoilt_examples() {
             readers.compare(example.spec, &request, example.now(), example.caller()).unwrap_or_else(|e| panic!("{e}"));
         }
     }
-    let Readers { accepted, refused, .. } = readers;
+    let (accepted, refused) = (readers.accepted.get(), readers.refused.get());
     println!("{accepted} requests accepted by both, {refused} refused by both for the same reasons");
     assert!(accepted > 100 && refused > 5000, "{accepted} and {refused}");
 }
@@ -283,7 +285,7 @@ async fn what_is_logged_of_a_request_that_arrived_is_what_the_client_finds() {
                     && ["length", "charset"].contains(&rule)
             };
             ours.retain(|(at, rule)| !sorted(at, rule));
-            assert_eq!(theirs, ours, "{}: {pointer} = {:?}", example.title(), request.pointer(pointer));
+            assert_eq!(theirs, ours, "{}: {pointer} = {:?}", example.title(), request.pointer(&pointer));
         }
     }
     assert!(line.sent > 400, "only {} requests were compared", line.sent);
