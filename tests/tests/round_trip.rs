@@ -11,7 +11,7 @@ use wechatpay_model::{Operation, Payload};
 use wechatpay_tests::generate::{Pair, Schema, runner};
 
 /// Values of each type.
-const CASES: u32 = 100;
+const CASES: u32 = 200;
 
 fn round_trip<T: Serialize + DeserializeOwned>(what: &str, values: &BoxedStrategy<Pair>) {
     let outcome = runner(CASES).run(values, |(read, written)| {

@@ -165,7 +165,7 @@ fn both_readings_find_the_same_in_generated_requests() {
         let requests = Schema::new(spec.schema()).requests();
         let now = 1_767_225_600i64..1_830_297_600;
         let spoils = proptest::collection::vec(any::<(Index, Index, Index)>(), 0..4);
-        let outcome = runner(200).run(&(requests, now, spoils), |((mut request, _), now, spoils)| {
+        let outcome = runner(300).run(&(requests, now, spoils), |((mut request, _), now, spoils)| {
             for (place, way, other) in spoils {
                 spoil(&mut request, place, way, other);
             }
