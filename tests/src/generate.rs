@@ -29,7 +29,13 @@ impl Schema {
 
     /// Requests that keep to the schema; the rules beside it are not looked at.
     pub fn requests(&self) -> BoxedStrategy<Pair> {
-        Maker { document: &self.0, lenient: false }.value(&self.0["request"])
+        Maker { document: &self.0, lenient: false, edges: false }.value(&self.0["request"])
+    }
+
+    /// Requests at the limits of the schema: many a value is the last that is allowed, or the first that is not.
+    pub fn requests_at_the_limits(&self) -> BoxedStrategy<Value> {
+        let maker = Maker { document: &self.0, lenient: false, edges: true };
+        maker.value(&self.0["request"]).prop_map(|(read, _)| read).boxed()
     }
 
     /// Answers, and what may be read in place of them; `None` where there is nothing to read.
@@ -43,12 +49,12 @@ impl Schema {
     }
 
     fn read(&self, key: &str) -> Option<BoxedStrategy<Pair>> {
-        Some(Maker { document: &self.0, lenient: true }.value(self.0.get(key)?))
+        Some(Maker { document: &self.0, lenient: true, edges: false }.value(self.0.get(key)?))
     }
 
     /// Looks at every field of a request that its schema knows: name, schema and value.
     pub fn walk_request(&self, request: &mut Value, look: &mut impl FnMut(&str, &Value, &mut Value)) {
-        walk(Maker { document: &self.0, lenient: false }, &self.0["request"], request, look);
+        walk(Maker { document: &self.0, lenient: false, edges: false }, &self.0["request"], request, look);
     }
 
     /// The schema of the answer as a document of its own, for a validator.
@@ -78,6 +84,8 @@ struct Maker<'a> {
     document: &'a Value,
     /// Whether limits are documentation only, and values and fields may turn up that nobody knows.
     lenient: bool,
+    /// Whether limits are sought, and overstepped by one.
+    edges: bool,
 }
 
 impl Maker<'_> {
@@ -161,7 +169,9 @@ impl Maker<'_> {
         let usual = vec(self.value(&node["items"]), least..=most.min(least + 2));
         // A list of full length is worth its time only now and then, and only where it is not endless.
         let full = vec(self.value(&node["items"]), most..=most);
-        prop_oneof![50 => usual, u32::from(most <= 200) => full].prop_map(both).boxed()
+        let beyond = vec(self.value(&node["items"]), most + 1..=most + 1);
+        let edge = if self.edges && most <= 60 { 8 } else { 0 };
+        prop_oneof![50 => usual, u32::from(most <= 200) => full, edge => beyond].prop_map(both).boxed()
     }
 
     fn text(self, node: &Value) -> BoxedStrategy<Pair> {
@@ -175,6 +185,9 @@ impl Maker<'_> {
         let (charset, least, most) = pattern.unwrap_or_else(|| (any_character(), 0, None));
         let least = size(&node["minLength"]).unwrap_or(0).max(least);
         let most = size(&node["maxLength"]).into_iter().chain(most).min();
+        if self.edges {
+            return same(texts_at_the_limits(charset, least, most));
+        }
         let keeps = texts(charset, least, most);
         if !self.lenient {
             return same(keeps.prop_map(Value::from));
@@ -208,8 +221,9 @@ impl Maker<'_> {
         let bound = |key: &str| node[key].as_i64();
         let (least, most) = (bound("minimum").unwrap_or(i64::MIN), bound("maximum").unwrap_or(i64::MAX));
         let middle = least.max(-1000)..=most.min(least.max(0).saturating_add(100_000));
-        let edges = select(vec![least, most]);
-        let keeps = prop_oneof![4 => middle, 1 => edges];
+        let last = select(vec![least, most]);
+        let beyond = select(vec![least.saturating_sub(1), most.saturating_add(1)]);
+        let keeps = prop_oneof![6 => middle, 1 => last, u32::from(self.edges) => beyond];
         let everything = if self.lenient { 1 } else { 0 };
         same(prop_oneof![4 => keeps, everything => any::<i64>()].prop_map(Value::from))
     }
@@ -250,6 +264,26 @@ fn texts(characters: Vec<char>, least: usize, most: Option<usize>) -> impl Strat
             character
         };
         (0..length).map(|_| next()).collect()
+    })
+}
+
+/// Texts of which some are as short or as long as they may be, or one longer or shorter, or end with another character.
+fn texts_at_the_limits(characters: Vec<char>, least: usize, most: Option<usize>) -> impl Strategy<Value = Value> {
+    let longest = most.unwrap_or(least + 12);
+    let exactly = |length: usize| texts(characters.clone(), length, Some(length));
+    let lengths = prop_oneof![
+        12 => texts(characters.clone(), least, most),
+        1 => exactly(least.saturating_sub(1)),
+        1 => exactly(least),
+        1 => exactly(longest),
+        1 => exactly(longest + 1),
+    ];
+    (lengths, proptest::option::weighted(0.1, proptest::char::range(' ', '~'))).prop_map(|(mut text, other)| {
+        if let Some(other) = other {
+            text.pop();
+            text.push(other);
+        }
+        text.into()
     })
 }
 

@@ -172,6 +172,11 @@ fn both_readings_find_the_same_in_generated_requests() {
             readers.compare(spec, &request, now, MCHID).map_err(TestCaseError::fail)
         });
         outcome.unwrap_or_else(|error| panic!("{error}"));
+        let requests = Schema::new(spec.schema()).requests_at_the_limits();
+        let outcome = runner(300).run(&requests, |request| {
+            readers.compare(spec, &request, 1_767_225_600, MCHID).map_err(TestCaseError::fail)
+        });
+        outcome.unwrap_or_else(|error| panic!("{error}"));
     }
     let (accepted, refused) = (readers.accepted.get(), readers.refused.get());
     println!("{accepted} requests accepted by both, {refused} refused by both for the same reasons");
