@@ -5,4 +5,5 @@
 pub mod oracle;
 mod readme;
 pub mod road;
+pub mod stage;
 pub mod story;

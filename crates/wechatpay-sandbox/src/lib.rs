@@ -41,8 +41,13 @@ pub use ambient::Clock;
 pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
 pub use schema::Violation;
-pub use settings::{BusifavorFirstState, FavorFirstState, Repeat, Settings, SignWith};
-pub use state::{CodeEffect, CouponEffect, Ledger, NumberEffect, StockEffect};
+pub use settings::{
+    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, Settings, SignWith, UserLimit,
+};
+pub use state::{
+    AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,
+    StockEffect,
+};
 
 use ambient::Ambient;
 use api::Api;
@@ -72,11 +77,11 @@ struct World {
 
 impl World {
     fn ledger(&mut self) -> Ledger {
-        self.state.ledger(self.ambient.now())
+        self.state.ledger(self.ambient.now(), &self.settings)
     }
 
     fn act(&mut self, action: &Value) -> Result<Value, String> {
-        self.state.act(action, self.ambient.now())
+        self.state.act(action, &mut self.ambient, &self.settings)
     }
 
     /// As after the start, but for the clock and the settings.
@@ -179,6 +184,11 @@ impl Sandbox {
         self.api.world().ledger()
     }
 
+    /// The notifications that merchants are owed, oldest first; ten thousand are kept.
+    pub fn events(&self) -> Vec<Event> {
+        self.api.world().state.outbox.all().cloned().collect()
+    }
+
     /// The settings now.
     pub fn settings(&self) -> Settings {
         self.api.world().settings.clone()
@@ -211,7 +221,8 @@ impl Sandbox {
     }
 
     /// Does what happens outside the API, as `POST /_sandbox/act` does:
-    /// `{"act": "console", "stock_id": "…", "to": "pause"}`.
+    /// `{"act": "console", "stock_id": "…", "to": "pause"}`, `{"act": "pay_with_coupon", "coupon_id": "…"}`. What each
+    /// action takes is in the crate's README.
     ///
     /// # Errors
     /// What is wrong with the action, or why the state does not allow it.
