@@ -41,8 +41,8 @@ pub use ambient::Clock;
 pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
 pub use schema::Violation;
-pub use settings::{BusifavorFirstState, FavorFirstState, Repeat, Settings, SignWith};
-pub use state::{CodeEffect, CouponEffect, Ledger, NumberEffect, StockEffect};
+pub use settings::{BusifavorFirstState, FavorFirstState, OffsetUnit, Repeat, SendRefusals, Settings, SignWith};
+pub use state::{CodeEffect, CouponEffect, Event, Ledger, NumberEffect, StockEffect};
 
 use ambient::Ambient;
 use api::Api;
@@ -50,7 +50,7 @@ use keys::Keys;
 use log::Log;
 use nonces::Nonces;
 use serde_json::{Value, json};
-use state::State;
+use state::{Stage, State};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -76,7 +76,8 @@ impl World {
     }
 
     fn act(&mut self, action: &Value) -> Result<Value, String> {
-        self.state.act(action, self.ambient.now())
+        let Self { ambient, settings, state, .. } = self;
+        state.act(action, Stage { now: ambient.now(), settings, ambient })
     }
 
     /// As after the start, but for the clock and the settings.
@@ -177,6 +178,11 @@ impl Sandbox {
     /// What requests have brought about.
     pub fn ledger(&self) -> Ledger {
         self.api.world().ledger()
+    }
+
+    /// The events that requests and actions have brought about, oldest first; a reset forgets them.
+    pub fn events(&self) -> Vec<Event> {
+        self.api.world().state.events().to_vec()
     }
 
     /// The settings now.

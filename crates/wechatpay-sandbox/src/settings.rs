@@ -43,6 +43,43 @@ pub struct Settings {
     pub busifavor_code_limit: Option<u64>,
     /// `fail_codes[].code` of a code with a character that is not allowed; the name is not published.
     pub busifavor_bad_character: String,
+    /// What the repeat of a write gets where no document says it, but for creations of merchant coupon stocks.
+    /// Default: the first answer.
+    pub guessed_repeat: Repeat,
+    /// What `offset` counts in lists of merchant coupons, gift activities and partnerships. Default: for each what the
+    /// `note` of its schema has decided.
+    pub offset_unit: Option<OffsetUnit>,
+    /// Apps that are not bound to any merchant: 400 `APPID_MCHID_NOT_MATCH`. Default none.
+    pub unbound_appids: Vec<String>,
+    /// Users that do not exist: 404 `USER_NOT_EXISTS`. Default none.
+    pub unknown_openids: Vec<String>,
+    /// Openids of one person each, for stocks with `natural_person_limit`. Default: each is a person of its own.
+    pub persons: Vec<Vec<String>>,
+    /// Whether a code that was deleted from a pool may be uploaded again; without, it is sorted as existing. Default
+    /// true.
+    pub busifavor_reupload: bool,
+    /// Whether `PATCH` of a merchant coupon stock refuses to change what cannot be changed (name, logo, merchant name,
+    /// limit by person); without, it ignores that. Default true.
+    pub busifavor_refuse_fixed: bool,
+    /// Whether a budget cannot fall below what was handed out already. Default true.
+    pub busifavor_budget_floor: bool,
+    /// With which codes a gift is refused where a limit or the state of the stock forbids it. Default: the family's.
+    pub busifavor_send_refusals: SendRefusals,
+    /// Whether the answer to a gift is nested in `send_coupon_result`, as the official models have it. Default true.
+    pub busifavor_nested_send: bool,
+    /// Whether a used coupon can be returned after its time, and is `EXPIRED` then; without, 403 `RULELIMIT`. Default
+    /// true.
+    pub busifavor_return_expired: bool,
+    /// Seconds in which a subsidy payment or return is `ACCEPTED` before it succeeds or fails. Default 0.
+    pub busifavor_subsidy_delay: u32,
+    /// Why subsidy payments and returns fail, `INSUFFICIENT_BALANCE` for example. Default: they succeed.
+    pub busifavor_subsidy_failure: Option<String>,
+    /// Whether a gift activity must name stocks of merchant coupons that the sandbox has and that are the caller's; else
+    /// 404 `RESOURCE_NOT_EXISTS`. Default true.
+    pub paygift_check_stocks: bool,
+    /// Whether a partnership must be about a stock that the sandbox has and that is the caller's; else 403 `NO_AUTH`.
+    /// Default true.
+    pub partnership_check_stocks: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +99,21 @@ impl Default for Settings {
             busifavor_creating: 0,
             busifavor_code_limit: None,
             busifavor_bad_character: "CHARACTER_LIMIT".to_owned(),
+            guessed_repeat: Repeat::FirstAnswer,
+            offset_unit: None,
+            unbound_appids: Vec::new(),
+            unknown_openids: Vec::new(),
+            persons: Vec::new(),
+            busifavor_reupload: true,
+            busifavor_refuse_fixed: true,
+            busifavor_budget_floor: true,
+            busifavor_send_refusals: SendRefusals::Family,
+            busifavor_nested_send: true,
+            busifavor_return_expired: true,
+            busifavor_subsidy_delay: 0,
+            busifavor_subsidy_failure: None,
+            paygift_check_stocks: true,
+            partnership_check_stocks: true,
         }
     }
 }
@@ -108,6 +160,29 @@ pub enum Repeat {
     FirstAnswer,
     /// 400 `RESOURCE_ALREADY_EXISTS`.
     AlreadyExists,
+}
+
+/// What the `offset` of a list counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OffsetUnit {
+    /// Pages of `limit` items.
+    Page,
+    /// Items.
+    Row,
+}
+
+/// Codes with which a gift of a merchant coupon is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SendRefusals {
+    /// `RULELIMIT` and `NOT_ENOUGH`, as elsewhere in the family.
+    Family,
+    /// The names that the coupon plugin of mini programs has: `NOTRUNNING`, `EXPIRED`, `MAXQUOTA`, `DAYLIMIT`,
+    /// `NATURELIMIT`, `NOTENOUGH`.
+    Plugin,
 }
 
 impl Settings {

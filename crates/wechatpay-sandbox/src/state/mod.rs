@@ -6,6 +6,12 @@
 mod busifavor;
 mod certificates;
 mod favor;
+mod outbox;
+mod page;
+mod partnerships;
+mod paygiftactivity;
+
+pub use outbox::Event;
 
 use crate::ambient::Ambient;
 use crate::answer::{Answer, Outcome};
@@ -15,7 +21,7 @@ use crate::schema::Violation;
 use crate::settings::{Repeat, Settings};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use wechatpay_model::Spec;
 use wechatpay_model::operation::Idempotency;
@@ -25,6 +31,9 @@ use wechatpay_model::operation::Idempotency;
 pub(crate) struct State {
     favor: favor::Favor,
     busifavor: busifavor::Busifavor,
+    paygiftactivity: paygiftactivity::Activities,
+    partnerships: partnerships::Partnerships,
+    outbox: outbox::Outbox,
     numbers: BTreeMap<Number, Done>,
 }
 
@@ -39,9 +48,12 @@ struct Number {
 /// What was done under a request number.
 #[derive(Debug)]
 struct Done {
+    /// Merchant that used it.
+    caller: String,
     /// Digest of the parameters.
     fingerprint: [u8; 32],
     /// The first answer.
+    status: u16,
     body: Value,
     effects: u64,
 }
@@ -80,8 +92,8 @@ impl Act {
 
     /// What the state does for an operation, if it does anything.
     pub(crate) fn find(spec: &Spec) -> Option<&'static Self> {
-        let mut all = favor::ACTS.iter().chain(busifavor::ACTS).chain(certificates::ACTS);
-        all.find(|act| act.operation == spec.id())
+        let families = [favor::ACTS, busifavor::ACTS, certificates::ACTS, paygiftactivity::ACTS, partnerships::ACTS];
+        families.into_iter().flatten().find(|act| act.operation == spec.id())
     }
 }
 
@@ -110,11 +122,19 @@ struct Once {
 impl Once {
     /// Acts once for each request number of the caller.
     fn run(&self, call: &mut Call<'_>, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
+        self.within(call, call.caller.to_owned(), act)
+    }
+
+    /// Acts once for each request number in a scope.
+    fn within(&self, call: &mut Call<'_>, scope: String, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
         let number = match call.spec.idempotency() {
+            Idempotency::Key(pointer) if pointer.starts_with('/') => {
+                call.request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+            }
             Idempotency::Key(field) => call.text(field),
             _ => String::new(),
         };
-        let key = Number { operation: call.spec.id(), scope: call.caller.to_owned(), number };
+        let key = Number { operation: call.spec.id(), scope, number };
         let fingerprint = fingerprint(&call.request);
         if let Some(done) = call.state.numbers.get(&key) {
             return if done.fingerprint != fingerprint {
@@ -126,14 +146,15 @@ impl Once {
                 Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", self.exists, Basis::Guess, why))
             } else {
                 let why = "repeat of a request number with the same parameters: the first answer again";
-                Ok(Answer::ok(done.body.clone(), self.same.1, why))
+                Ok(Answer { status: done.status, ..Answer::ok(done.body.clone(), self.same.1, why) })
             };
         }
         if let Some(refusal) = call.limits.take() {
             return Err(refusal);
         }
         let answer = act(call)?;
-        call.state.numbers.insert(key, Done { fingerprint, body: answer.body.clone(), effects: 1 });
+        let (caller, status, body) = (call.caller.to_owned(), answer.status, answer.body.clone());
+        call.state.numbers.insert(key, Done { caller, fingerprint, status, body, effects: 1 });
         Ok(answer)
     }
 }
@@ -235,7 +256,7 @@ impl State {
             .iter()
             .map(|(key, done)| NumberEffect {
                 operation: key.operation,
-                mchid: key.scope.clone(),
+                mchid: done.caller.clone(),
                 number: key.number.clone(),
                 effects: done.effects,
             })
@@ -243,23 +264,42 @@ impl State {
         ledger
     }
 
-    /// Does what happens outside the API: reviews, and what people do in the merchant platform.
+    /// The events that were sent or would have been, oldest first.
+    pub(crate) fn events(&self) -> &[Event] {
+        self.outbox.events()
+    }
+
+    /// Does what happens outside the API: reviews, what users do, and what people do in the merchant platform.
     ///
     /// # Errors
     /// What is wrong with the action, or why the state does not allow it.
-    pub(crate) fn act(&mut self, action: &Value, now: i64) -> Result<Value, String> {
+    pub(crate) fn act(&mut self, action: &Value, stage: Stage<'_>) -> Result<Value, String> {
         let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default();
         let (act, stock_id, to) = (text("act"), text("stock_id"), text("to"));
-        if !["audit", "console"].contains(&act) {
-            return Err(format!("there is no action {act:?}; \"act\" is audit or console"));
+        match act {
+            "console" if action.get("activity_id").is_some() => {
+                self.paygiftactivity.act(text("activity_id"), to, stage.now)
+            }
+            "audit" | "console" => {
+                let moved = match self.favor.act(act, stock_id, to, stage.now) {
+                    None => self.busifavor.act(act, stock_id, to, stage.now),
+                    moved => moved,
+                };
+                let status = moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
+                Ok(json!({"stock_id": stock_id, "status": status}))
+            }
+            "user_receive" => busifavor::user_receive(self, action, stage),
+            "user_delete" => self.busifavor.user_delete(stock_id, text("coupon_code")),
+            _ => Err(format!("there is no action {act:?}; \"act\" is audit, console, user_receive or user_delete")),
         }
-        let moved = match self.favor.act(act, stock_id, to, now) {
-            None => self.busifavor.act(act, stock_id, to, now),
-            moved => moved,
-        };
-        let status = moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
-        Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
     }
+}
+
+/// What an action outside the API needs beside the state.
+pub(crate) struct Stage<'a> {
+    pub(crate) now: i64,
+    pub(crate) settings: &'a Settings,
+    pub(crate) ambient: &'a mut Ambient,
 }
 
 /// Why a stock cannot be moved by an action.
