@@ -285,7 +285,8 @@ impl State {
                     None => self.busifavor.act(act, stock_id, to, stage.now),
                     moved => moved,
                 };
-                let status = moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
+                let status =
+                    moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
                 Ok(json!({"stock_id": stock_id, "status": status}))
             }
             "user_receive" => busifavor::user_receive(self, action, stage),

@@ -54,7 +54,9 @@ impl Partnership {
 /// What is done about repeats.
 fn once(call: &Call<'_>) -> Once {
     let same = (call.settings.guessed_repeat, Basis::Guess);
-    Once { same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在" }
+    Once {
+        same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在"
+    }
 }
 
 fn broken(why: &'static str) -> Box<Answer> {
@@ -142,9 +144,8 @@ fn list(call: &mut Call<'_>) -> Outcome {
         asked.as_object().is_none_or(|fields| fields.iter().all(|(name, value)| is.get(name) == Some(value)))
     };
     let all = call.state.partnerships.0.iter();
-    let found = all.filter(|other| {
-        other.lender == call.caller && fits(&partner, &other.partner) && fits(&data, &other.data)
-    });
+    let found =
+        all.filter(|other| other.lender == call.caller && fits(&partner, &other.partner) && fits(&data, &other.data));
     let mut body = page.cut(found, Partnership::show);
     if page.offset > 0 && body.contains_key("data") {
         body.remove("total_count");

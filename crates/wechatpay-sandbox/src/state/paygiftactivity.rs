@@ -104,7 +104,9 @@ impl Activity {
 /// What is done about repeats.
 fn once(call: &Call<'_>) -> Once {
     let same = (call.settings.guessed_repeat, Basis::Guess);
-    Once { same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在" }
+    Once {
+        same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在"
+    }
 }
 
 fn not_found(why: &'static str) -> Box<Answer> {
@@ -221,9 +223,10 @@ fn terminate(call: &mut Call<'_>) -> Outcome {
 fn list_merchants(call: &mut Call<'_>) -> Outcome {
     let (id, page) = (call.text("activity_id"), Page::of(call));
     let activity = find(call)?;
-    let mut body = page.cut(&activity.merchants, |(mchid, since)| {
-        json!({"mchid": mchid, "create_time": time_text(*since), "update_time": time_text(*since)})
-    });
+    let mut body = page.cut(
+        &activity.merchants,
+        |(mchid, since)| json!({"mchid": mchid, "create_time": time_text(*since), "update_time": time_text(*since)}),
+    );
     body.insert("activity_id".to_owned(), json!(id));
     Ok(Answer::ok(Value::Object(body), Basis::Guess, "the merchants by their ids"))
 }
@@ -252,8 +255,7 @@ fn add_merchants(call: &mut Call<'_>) -> Outcome {
         activity.updated = now;
         let mut body = json!({"activity_id": id, "add_time": time_text(now)});
         let reason = "商户号不存在";
-        let unknown: Vec<_> =
-            unknown.iter().map(|mchid| json!({"mchid": mchid, "invalid_reason": reason})).collect();
+        let unknown: Vec<_> = unknown.iter().map(|mchid| json!({"mchid": mchid, "invalid_reason": reason})).collect();
         if let (Some(fields), false) = (body.as_object_mut(), unknown.is_empty()) {
             fields.insert("invalid_merchant_id_list".to_owned(), json!(unknown));
         }

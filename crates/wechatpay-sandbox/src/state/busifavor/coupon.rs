@@ -370,7 +370,7 @@ pub(super) fn pre_send_product(call: &mut Call<'_>) -> Outcome {
         let promise = Promise {
             stock_id: call.text("stock_id"),
             openid: call.text("openid"),
-                number: call.text("send_request_no"),
+            number: call.text("send_request_no"),
             code: call.text("coupon_code"),
             sender: call.caller.to_owned(),
         };
@@ -452,7 +452,8 @@ pub(super) fn list(call: &mut Call<'_>) -> Outcome {
             && wanted(&sender, &coupon.sender);
         fits.then_some((id, stock, code, coupon))
     });
-    let body = page.cut(found, |(stock_id, stock, code, coupon)| Value::Object(describe(stock_id, stock, code, coupon)));
+    let body =
+        page.cut(found, |(stock_id, stock, code, coupon)| Value::Object(describe(stock_id, stock, code, coupon)));
     Ok(Answer::ok(Value::Object(body), Basis::Observed, "newest first, in all states unless one is asked for"))
 }
 

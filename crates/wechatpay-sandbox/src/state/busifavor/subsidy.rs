@@ -129,7 +129,8 @@ pub(super) fn pay(call: &mut Call<'_>) -> Outcome {
     let (stock_id, code) = check(call)?;
     once(call, true).run(call, |call| {
         let (now, payer) = (call.now, call.text("payer_merchant"));
-        let (amount, transaction_id) = (call.request.get("amount").and_then(Value::as_i64), call.text("transaction_id"));
+        let (amount, transaction_id) =
+            (call.request.get("amount").and_then(Value::as_i64), call.text("transaction_id"));
         let refuse = |message: &str, why| Err(guessed(400, "INVALID_REQUEST", message, why));
         let stock = find_stock(call, &stock_id, Who::Its)?;
         if stock.rules.get("subsidy") != Some(&Value::Bool(true)) {
