@@ -1,54 +1,28 @@
-//! A sandbox with several merchants and a clock of its own, and what tests of whole lives do with it.
+//! A sandbox with three merchants, and what tests of whole lives do with it.
 
-use crate::fitting::Fitting;
 use crate::road::{base, merchant, public_key};
+use crate::stage::{ClockOf, Judged, NOW, StageClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wechatpay_hyper::Hyper;
 use wechatpay_model::types::Timestamp;
-use wechatpay_protocol::{BoxError, Client, Error, Stamper, SystemStamper};
+use wechatpay_protocol::{Client, Error};
 use wechatpay_sandbox::{Basis, Clock, Exchange, Sandbox, Settings};
 
 /// Merchants of the sandbox: one that creates stocks, one that owns some, and a stranger.
 pub const MERCHANTS: [&str; 3] = ["1900000109", "1900000110", "1900000111"];
-
-/// Monday, 2026-01-05T10:00:00+08:00.
-pub const NOW: i64 = 1_767_578_400;
-
-/// The client's view of the sandbox's clock.
-struct Shared(Arc<AtomicI64>);
-
-impl Stamper for Shared {
-    fn now(&self) -> i64 {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    fn nonce(&self) -> Result<String, BoxError> {
-        SystemStamper.nonce()
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemStamper.monotonic()
-    }
-
-    fn jitter(&self) -> u16 {
-        0
-    }
-}
 
 /// A refusal: status, code, and on what the sandbox rests it.
 pub type Refusal = (u16, String, Basis);
 
 /// A sandbox and a client for each of its merchants; every success is held against its schema.
 pub struct Rehearsal {
-    /// The sandbox.
-    pub sandbox: Sandbox,
+    /// The sandbox, at [`NOW`].
+    pub sandbox: Arc<Sandbox>,
     /// The client of the first merchant.
-    pub client: Client<Fitting<Hyper>>,
-    others: Vec<Client<Fitting<Hyper>>>,
-    clock: Arc<AtomicI64>,
+    pub client: StageClient,
+    others: [StageClient; 2],
 }
 
 impl Rehearsal {
@@ -56,16 +30,15 @@ impl Rehearsal {
     pub async fn with(settings: Value) -> Self {
         let settings = Settings::default().with(&settings).expect("settings");
         let builder = MERCHANTS.iter().fold(Sandbox::builder(), |builder, mchid| builder.merchant(*mchid));
-        let sandbox = builder.clock(Clock::Virtual(NOW)).settings(settings).start().await.expect("a sandbox");
-        let clock = Arc::new(AtomicI64::new(NOW));
-        let client = |index: usize| {
+        let builder = builder.clock(Clock::Virtual(NOW)).settings(settings);
+        let sandbox = Arc::new(builder.start().await.expect("a sandbox"));
+        let [client, owner, stranger] = [0, 1, 2].map(|index: usize| {
             let credentials = &sandbox.merchants()[index];
-            Client::new(Fitting(Hyper::new()), merchant(credentials), public_key(credentials))
+            Client::new(Judged(Hyper::new()), merchant(credentials), public_key(credentials))
                 .with_base_url(base(&sandbox))
-                .with_stamper(Shared(Arc::clone(&clock)))
-        };
-        let (first, others) = (client(0), vec![client(1), client(2)]);
-        Self { client: first, others, clock: Arc::clone(&clock), sandbox }
+                .with_stamper(ClockOf(Arc::clone(&sandbox)))
+        });
+        Self { client, others: [owner, stranger], sandbox }
     }
 
     /// With the defaults.
@@ -82,13 +55,11 @@ impl Rehearsal {
     pub fn turn_to(&self, time: &str) {
         let time = Timestamp::new(time).instant().expect("RFC 3339").seconds;
         self.sandbox.set_clock(time).expect("the clock moves");
-        self.clock.store(time, Ordering::SeqCst);
     }
 
     /// Moves the clock by so many seconds.
     pub fn advance(&self, seconds: i64) {
         self.sandbox.advance_clock(seconds).expect("the clock moves");
-        self.clock.store(self.sandbox.now(), Ordering::SeqCst);
     }
 
     /// What the newest request was answered with, and why.

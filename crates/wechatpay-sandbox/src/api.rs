@@ -13,11 +13,11 @@ use crate::multipart;
 use crate::rules::{self, Facts};
 use crate::schema::{Forms, Violation};
 use crate::settings::{Settings, SignWith};
-use crate::state::{Act, Call};
+use crate::state::{Act, Call, FILE_PATH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -123,6 +123,13 @@ impl Api {
         let upload = upload?;
 
         checks.route = Verdict::Failed;
+        if arrived.parts.method == Method::GET && arrived.parts.uri.path() == FILE_PATH {
+            checks.route = Verdict::Ok;
+            let now = world.ambient.now();
+            let outcome = world.state.files.fetch(arrived.parts.uri.query(), &merchant.mchid, now);
+            checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
+            return outcome;
+        }
         let route = find_route(&arrived.parts.method, arrived.parts.uri.path())?;
         checks.route = Verdict::Ok;
         let spec = route.spec;
@@ -171,7 +178,9 @@ impl Api {
         let Some(act) = act else { return canned(spec, form.canned()) };
         let World { ambient, settings, state, .. } = world;
         let caller = merchant.mchid.as_str();
-        let mut call = Call { spec, request, caller, now, settings, keys: &self.keys, ambient, state, limits };
+        let (origin, file) = (arrived.origin(), upload.map_or(&[][..], |upload| upload.file));
+        let keys = &self.keys;
+        let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
         let outcome = (act.run)(&mut call);
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         outcome
@@ -205,8 +214,12 @@ impl Api {
         exchange.code = answer.code().map(str::to_owned);
         exchange.basis = answer.basis;
         exchange.why = answer.why.to_string();
-        // A signature fault needs a signature; a lost answer only an answer.
-        let fault = fault.filter(|(fault, _)| *fault == Fault::LoseReply || answer.signed && fault.is_of_signature());
+        // A signature fault needs a signature; a lost answer only an answer, and a file can be changed too.
+        let fault = fault.filter(|(fault, _)| match fault {
+            Fault::LoseReply => true,
+            Fault::Tamper if answer.file.is_some() => true,
+            fault => answer.signed && fault.is_of_signature(),
+        });
         let (fault, name) = fault.unzip();
         exchange.fault = exchange.fault.or(name);
         if fault == Some(Fault::LoseReply) {
@@ -219,13 +232,19 @@ impl Api {
         world.log.push(exchange);
         drop(world);
 
-        let body = match &answer.body {
-            Value::Null => Vec::new(),
-            body => body.to_string().into_bytes(),
-        };
-        let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body };
+        let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body: Vec::new() };
+        match (answer.file, answer.body) {
+            (Some(file), _) => {
+                reply.body = file;
+                reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+            }
+            (None, Value::Null) => {}
+            (None, body) => reply.body = body.to_string().into_bytes(),
+        }
         if answer.signed {
             self.sign(&mut reply, key, now, &nonce, fault.as_ref());
+        } else if fault == Some(Fault::Tamper) {
+            reply.tamper();
         }
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             reply.headers.insert(REQUEST_ID, value);
@@ -308,6 +327,13 @@ struct Arrived<'a> {
 }
 
 impl<'a> Arrived<'a> {
+    /// Scheme and authority under which the caller knows the sandbox.
+    fn origin(&self) -> String {
+        let authority = self.parts.uri.authority().map(|authority| authority.as_str());
+        let host = || self.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        format!("http://{}", authority.or_else(host).unwrap_or("127.0.0.1"))
+    }
+
     /// The parts of the body, if it is an upload.
     fn upload(&self) -> Result<Option<multipart::Upload<'a>>, String> {
         let content_type = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -441,7 +467,8 @@ impl Reply {
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = self.headers;
         if !empty {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            let json = HeaderValue::from_static("application/json; charset=utf-8");
+            response.headers_mut().entry(CONTENT_TYPE).or_insert(json);
         }
         response
     }

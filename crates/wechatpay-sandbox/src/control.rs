@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/health", get(health))
         .route("/requests", get(requests))
         .route("/ledger", get(ledger))
+        .route("/events", get(events))
         .route("/reset", post(reset))
         .route("/act", post(act))
         .route("/clock", get(clock).post(set_clock))
@@ -63,7 +64,7 @@ async fn read(request: Request) -> Result<Value, String> {
 
 async fn unknown(request: Request) -> Response {
     let message = format!(
-        "{} {} is no control path; there are GET /_sandbox/health requests ledger clock settings, and POST \
+        "{} {} is no control path; there are GET /_sandbox/health requests ledger events clock settings, and POST \
          /_sandbox/reset act clock settings",
         request.method(),
         request.uri().path()
@@ -108,6 +109,12 @@ async fn requests(State(api): State<Arc<Api>>, request: Request) -> Response {
 
 async fn ledger(State(api): State<Arc<Api>>) -> Response {
     json(&api.world().ledger())
+}
+
+async fn events(State(api): State<Arc<Api>>) -> Response {
+    let world = api.world();
+    let events: Vec<_> = world.state.outbox.all().collect();
+    json(&json!({"events": events}))
 }
 
 async fn reset(State(api): State<Arc<Api>>) -> Response {

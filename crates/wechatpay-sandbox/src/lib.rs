@@ -41,8 +41,14 @@ pub use ambient::Clock;
 pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
 pub use schema::Violation;
-pub use settings::{BusifavorFirstState, FavorFirstState, OffsetUnit, Repeat, SendRefusals, Settings, SignWith};
-pub use state::{CodeEffect, CouponEffect, Event, Ledger, NumberEffect, StockEffect};
+pub use settings::{
+    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, SendRefusals, Settings,
+    SignWith, UserLimit,
+};
+pub use state::{
+    AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,
+    StockEffect,
+};
 
 use ambient::Ambient;
 use api::Api;
@@ -50,7 +56,7 @@ use keys::Keys;
 use log::Log;
 use nonces::Nonces;
 use serde_json::{Value, json};
-use state::{Stage, State};
+use state::State;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -72,12 +78,11 @@ struct World {
 
 impl World {
     fn ledger(&mut self) -> Ledger {
-        self.state.ledger(self.ambient.now())
+        self.state.ledger(self.ambient.now(), &self.settings)
     }
 
     fn act(&mut self, action: &Value) -> Result<Value, String> {
-        let Self { ambient, settings, state, .. } = self;
-        state.act(action, Stage { now: ambient.now(), settings, ambient })
+        self.state.act(action, &mut self.ambient, &self.settings)
     }
 
     /// As after the start, but for the clock and the settings.
@@ -180,9 +185,9 @@ impl Sandbox {
         self.api.world().ledger()
     }
 
-    /// The events that requests and actions have brought about, oldest first; a reset forgets them.
+    /// The notifications that merchants are owed, oldest first; ten thousand are kept.
     pub fn events(&self) -> Vec<Event> {
-        self.api.world().state.events().to_vec()
+        self.api.world().state.outbox.all().cloned().collect()
     }
 
     /// The settings now.
@@ -217,7 +222,8 @@ impl Sandbox {
     }
 
     /// Does what happens outside the API, as `POST /_sandbox/act` does:
-    /// `{"act": "console", "stock_id": "…", "to": "pause"}`.
+    /// `{"act": "console", "stock_id": "…", "to": "pause"}`, `{"act": "pay_with_coupon", "coupon_id": "…"}`. What each
+    /// action takes is in the crate's README.
     ///
     /// # Errors
     /// What is wrong with the action, or why the state does not allow it.

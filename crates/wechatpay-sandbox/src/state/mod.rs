@@ -5,13 +5,16 @@
 
 mod busifavor;
 mod certificates;
+mod events;
 mod favor;
-mod outbox;
+mod files;
 mod page;
 mod partnerships;
 mod paygiftactivity;
 
-pub use outbox::Event;
+pub use events::Event;
+pub(crate) use events::Outbox;
+pub(crate) use files::FILE_PATH;
 
 use crate::ambient::Ambient;
 use crate::answer::{Answer, Outcome};
@@ -21,7 +24,7 @@ use crate::schema::Violation;
 use crate::settings::{Repeat, Settings};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use wechatpay_model::Spec;
 use wechatpay_model::operation::Idempotency;
@@ -33,8 +36,9 @@ pub(crate) struct State {
     busifavor: busifavor::Busifavor,
     paygiftactivity: paygiftactivity::Activities,
     partnerships: partnerships::Partnerships,
-    outbox: outbox::Outbox,
     numbers: BTreeMap<Number, Done>,
+    pub(crate) files: files::Files,
+    pub(crate) outbox: Outbox,
 }
 
 /// A request number in its scope.
@@ -65,6 +69,10 @@ pub(crate) struct Call<'a> {
     pub(crate) request: Value,
     /// Merchant id of the caller.
     pub(crate) caller: &'a str,
+    /// Scheme and authority under which the caller knows the sandbox.
+    pub(crate) origin: String,
+    /// The file of an upload.
+    pub(crate) file: &'a [u8],
     pub(crate) now: i64,
     pub(crate) settings: &'a Settings,
     pub(crate) keys: &'a Keys,
@@ -101,6 +109,11 @@ impl Call<'_> {
     /// A text of the request; empty where it is absent.
     fn text(&self, name: &str) -> String {
         self.request.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// An integer of the request.
+    fn integer(&self, name: &str) -> Option<i64> {
+        self.request.get(name).and_then(Value::as_i64)
     }
 
     /// Whether a merchant exists, or need not.
@@ -179,6 +192,14 @@ pub struct Ledger {
     pub stocks: Vec<StockEffect>,
     /// Coupons that users have.
     pub coupons: Vec<CouponEffect>,
+    /// Payments in which a coupon was used.
+    pub payments: Vec<PaymentEffect>,
+    /// Refunds of such payments.
+    pub refunds: Vec<RefundEffect>,
+    /// What has become of the budget of each stock.
+    pub budgets: Vec<BudgetEffect>,
+    /// The money of each merchant that has a prepaid stock, or recharged.
+    pub accounts: Vec<AccountEffect>,
     /// Request numbers that had an effect.
     pub request_numbers: Vec<NumberEffect>,
 }
@@ -231,6 +252,86 @@ pub struct CouponEffect {
     pub count: u64,
 }
 
+/// A payment in which a coupon was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PaymentEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// The coupon.
+    pub coupon_id: String,
+    /// The payment.
+    pub transaction_id: String,
+    /// What the order cost, in fen.
+    pub amount: i64,
+    /// What the coupon took off, in fen.
+    pub discount: i64,
+    /// How often it was paid.
+    pub count: u64,
+}
+
+/// A refund of a payment in which a coupon was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RefundEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// The coupon.
+    pub coupon_id: String,
+    /// The payment.
+    pub transaction_id: String,
+    /// The refund.
+    pub refund_id: String,
+    /// What of the order was refunded, in fen.
+    pub amount: i64,
+    /// The part of it that goes back to whoever paid for the coupon, in fen.
+    pub discount: i64,
+    /// How often it was refunded.
+    pub count: u64,
+}
+
+/// What has become of the budget of a stock, in fen of face value: `budget` is the sum of the four parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BudgetEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// All of it.
+    pub budget: i64,
+    /// Not handed out.
+    pub unsent: i64,
+    /// In coupons that can be used.
+    pub outstanding: i64,
+    /// In coupons that are used.
+    pub used: i64,
+    /// In coupons that have expired.
+    pub expired: i64,
+    /// What payments took off less what refunds gave back.
+    pub spent: i64,
+}
+
+/// The money of a merchant, in fen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AccountEffect {
+    /// The merchant.
+    pub mchid: String,
+    /// What it recharged.
+    pub recharged: i64,
+    /// What is locked for its prepaid stocks.
+    pub locked: i64,
+    /// What its prepaid stocks have spent.
+    pub spent: i64,
+    /// What is left; none where the settings say that there is no end to it.
+    pub available: Option<i64>,
+}
+
 /// A request number that had an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -247,9 +348,9 @@ pub struct NumberEffect {
 
 impl State {
     /// Everything that requests have brought about.
-    pub(crate) fn ledger(&mut self, now: i64) -> Ledger {
+    pub(crate) fn ledger(&mut self, now: i64, settings: &Settings) -> Ledger {
         let mut ledger = Ledger::default();
-        self.favor.enter(now, &mut ledger);
+        self.favor.enter(now, settings, &mut ledger);
         self.busifavor.enter(now, &mut ledger);
         ledger.request_numbers = self
             .numbers
@@ -264,43 +365,72 @@ impl State {
         ledger
     }
 
-    /// The events that were sent or would have been, oldest first.
-    pub(crate) fn events(&self) -> &[Event] {
-        self.outbox.events()
-    }
-
-    /// Does what happens outside the API: reviews, what users do, and what people do in the merchant platform.
+    /// Does what happens outside the API: what users, reviewers and people in the merchant platform do.
     ///
     /// # Errors
     /// What is wrong with the action, or why the state does not allow it.
-    pub(crate) fn act(&mut self, action: &Value, stage: Stage<'_>) -> Result<Value, String> {
-        let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (act, stock_id, to) = (text("act"), text("stock_id"), text("to"));
+    pub(crate) fn act(&mut self, action: &Value, ambient: &mut Ambient, settings: &Settings) -> Result<Value, String> {
+        let now = ambient.now();
+        let mut deed = Deed { action, now, ambient, settings, outbox: &mut self.outbox };
+        let (act, stock_id, to) = (deed.text("act"), deed.text("stock_id"), deed.text("to"));
+        if !ACTIONS.contains(&act) {
+            return Err(format!("there is no action {act:?}; \"act\" is one of {}", ACTIONS.join(", ")));
+        }
+        if act == "console" && !deed.text("activity_id").is_empty() {
+            return self.paygiftactivity.act(deed.text("activity_id"), to, now);
+        }
+        if let Some(done) = self.favor.act(&mut deed) {
+            return done;
+        }
         match act {
-            "console" if action.get("activity_id").is_some() => {
-                self.paygiftactivity.act(text("activity_id"), to, stage.now)
-            }
+            "user_receive" => self.busifavor.user_receive(&mut deed),
+            "user_delete" => self.busifavor.user_delete(&deed),
             "audit" | "console" => {
-                let moved = match self.favor.act(act, stock_id, to, stage.now) {
-                    None => self.busifavor.act(act, stock_id, to, stage.now),
-                    moved => moved,
-                };
-                let status =
-                    moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
-                Ok(json!({"stock_id": stock_id, "status": status}))
+                let moved = self.busifavor.act(act, stock_id, to, now);
+                let status = moved.ok_or_else(|| deed.unknown("stock_id"))??;
+                Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
             }
-            "user_receive" => busifavor::user_receive(self, action, stage),
-            "user_delete" => self.busifavor.user_delete(stock_id, text("coupon_code")),
-            _ => Err(format!("there is no action {act:?}; \"act\" is audit, console, user_receive or user_delete")),
+            "refund" => Err(deed.unknown("transaction_id")),
+            _ => Err(deed.unknown("coupon_id")),
         }
     }
 }
 
-/// What an action outside the API needs beside the state.
-pub(crate) struct Stage<'a> {
-    pub(crate) now: i64,
-    pub(crate) settings: &'a Settings,
-    pub(crate) ambient: &'a mut Ambient,
+/// What can happen outside the API.
+const ACTIONS: [&str; 7] =
+    ["pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
+
+/// Something that happens outside the API.
+struct Deed<'a> {
+    action: &'a Value,
+    now: i64,
+    ambient: &'a mut Ambient,
+    settings: &'a Settings,
+    outbox: &'a mut Outbox,
+}
+
+impl<'a> Deed<'a> {
+    /// A text of the action; empty where it is absent.
+    fn text(&self, name: &str) -> &'a str {
+        self.action.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A positive number of the action, if it is there.
+    fn amount(&self, name: &str) -> Result<Option<i64>, String> {
+        match self.action.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_i64() {
+                Some(amount) if amount > 0 => Ok(Some(amount)),
+                _ => Err(format!("{name:?} is {value}; write a positive integer, in fen")),
+            },
+        }
+    }
+
+    /// Why nothing was found under the name that the action gives.
+    fn unknown(&self, name: &str) -> String {
+        let what = name.trim_end_matches("_id");
+        format!("there is no {what} {:?}; name it in {name:?}", self.text(name))
+    }
 }
 
 /// Why a stock cannot be moved by an action.

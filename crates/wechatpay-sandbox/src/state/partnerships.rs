@@ -79,7 +79,7 @@ fn check_stock(call: &mut Call<'_>, data: &Value) -> Outcome<()> {
     let owned = match kind {
         "BUSIFAVOR_STOCK" => call.state.busifavor.owns(stock_id, call.caller),
         _ => {
-            let stocks = call.state.ledger(call.now).stocks;
+            let stocks = call.state.ledger(call.now, call.settings).stocks;
             stocks.iter().any(|stock| stock.stock_id == stock_id && stock.creator == call.caller)
         }
     };

@@ -1,14 +1,15 @@
 //! Coupons of users: handed out, read, used, returned, deactivated, associated with orders.
 
-use super::stock::{DAY, Mode, Status, Stock, day, midnight};
+use super::stock::{DAY, Mode, Status, Stock};
 use super::{Busifavor, Call, Who, check_user, find_stock, guessed, not_allowed, not_found, once};
-use crate::ambient::{Ambient, instant, time_text};
+use crate::ambient::{Ambient, day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::{SendRefusals, Settings};
 use crate::state::page::Page;
-use crate::state::{Event, Stage, State};
+use crate::state::{Deed, Event, Outbox};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// What of the rules of its stock a coupon shows.
 pub(super) const SHOWN: [&str; 8] = [
@@ -129,9 +130,7 @@ impl Coupon {
     /// Whether this instant is one at which it can be used: within its time, and in the hours and spans of its stock.
     fn usable(&self, stock: &Value, now: i64) -> bool {
         let time = stock.pointer("/coupon_use_rule/coupon_available_time");
-        let second = now.saturating_sub(midnight(day(now)));
-        // The first of January 1970 was a Thursday; 0 is Sunday.
-        let weekday = (day(now) + 4).rem_euclid(7);
+        let (second, weekday) = (day::second(now), day::of_week(now));
         let any = |list: Option<&Value>, holds: &dyn Fn(&Value) -> bool| match list.and_then(Value::as_array) {
             Some(items) => items.iter().any(holds),
             None => true,
@@ -158,16 +157,16 @@ fn validity(stock: &Stock, received: i64) -> (i64, i64) {
     let time = stock.rules.pointer("/coupon_use_rule/coupon_available_time");
     let number = |name: &str| time.and_then(|time| time.get(name)).and_then(Value::as_i64);
     let waits = number("wait_days_after_receive");
-    let first_day = day(received).saturating_add(waits.unwrap_or(0)).max(day(stock.begins));
+    let first_day = day::of(received).saturating_add(waits.unwrap_or(0)).max(day::of(stock.begins));
     let counted = |span: i64, from: i64| from.saturating_add(span).min(stock.ends);
     if let Some(days) = number("available_day_after_receive") {
-        let from = midnight(first_day);
+        let from = day::begin(first_day);
         (from.max(stock.begins), counted(days.saturating_mul(DAY), from))
     } else if let Some(seconds) = number("available_second_after_receive") {
-        let from = received.max(stock.begins).max(waits.map_or(i64::MIN, |_| midnight(first_day)));
+        let from = received.max(stock.begins).max(waits.map_or(i64::MIN, |_| day::begin(first_day)));
         (from, counted(seconds, from))
     } else {
-        (waits.map_or(stock.begins, |_| midnight(first_day)).max(stock.begins), stock.ends)
+        (waits.map_or(stock.begins, |_| day::begin(first_day)).max(stock.begins), stock.ends)
     }
 }
 
@@ -183,7 +182,7 @@ struct Gift<'a> {
 }
 
 /// A gift that a user is yet to open.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Promise {
     stock_id: String,
     openid: String,
@@ -192,10 +191,18 @@ pub(super) struct Promise {
     sender: String,
 }
 
+/// What handing out a coupon needs beside the coupons.
+struct Means<'a> {
+    now: i64,
+    settings: &'a Settings,
+    ambient: &'a mut Ambient,
+    outbox: &'a mut Outbox,
+}
+
 /// Hands out a coupon, if the stock and its limits allow it.
-fn give(state: &mut State, stage: Stage<'_>, gift: Gift<'_>) -> Outcome<String> {
-    let Stage { now, settings, ambient } = stage;
-    let Busifavor { stocks, generated, users, callbacks, .. } = &mut state.busifavor;
+fn give(busifavor: &mut Busifavor, means: Means<'_>, gift: Gift<'_>) -> Outcome<String> {
+    let Means { now, settings, ambient, outbox } = means;
+    let Busifavor { stocks, generated, users, callbacks, .. } = busifavor;
     let Some(stock) = stocks.get_mut(&gift.stock_id) else { return Err(not_found("no such stock")) };
     stock.settle(now);
     match (stock.mode, gift.code.is_empty()) {
@@ -209,7 +216,7 @@ fn give(state: &mut State, stage: Stage<'_>, gift: Gift<'_>) -> Outcome<String> 
         }
         _ => {}
     }
-    if let Some((family, plugin, message, why)) = obstacle(stock, settings, &gift, now) {
+    if let Some((family, plugin, message, why)) = obstacle(stock, users, settings, &gift, now) {
         let code = if settings.busifavor_send_refusals == SendRefusals::Plugin { plugin } else { family };
         return Err(guessed(403, code, message, why));
     }
@@ -251,28 +258,29 @@ fn give(state: &mut State, stage: Stage<'_>, gift: Gift<'_>) -> Outcome<String> 
     };
     stock.coupons.entry(code.clone()).or_insert(coupon).count += 1;
     stock.count_today(now);
-    if let Some(callback) = callbacks.get(&stock.creator) {
-        let named = stock.rules.pointer("/notify_config/notify_appid").is_some();
-        state.outbox.push(Event {
-            event_type: "COUPON.SEND",
-            mchid: stock.creator.clone(),
-            notify_url: callback.url.clone(),
-            time: time_text(now),
-            // As such events were really seen: what documents call an object is an empty text.
-            payload: json!({
-                "event_type": "EVENT_TYPE_BUSICOUPON_SEND",
-                "coupon_code": code,
-                "stock_id": gift.stock_id,
-                "send_time": time_text(now),
-                "openid": if named { gift.openid.as_str() } else { "" },
-                "unionid": "",
-                "send_channel": gift.channel,
-                "send_merchant": gift.sender,
-                "attach_info": "",
-                "send_req_no": gift.number,
-            }),
-        });
-    }
+    let named = stock.rules.pointer("/notify_config/notify_appid").is_some();
+    outbox.push(Event {
+        id: ambient.uuid(),
+        create_time: time_text(now),
+        event_type: "COUPON.SEND",
+        original_type: "coupon",
+        summary: "商家券领券通知",
+        mchid: stock.creator.clone(),
+        notify_url: callbacks.get(&stock.creator).map(|callback| callback.url.clone()),
+        // As such events were really seen: what documents call an object is an empty text.
+        payload: json!({
+            "event_type": "EVENT_TYPE_BUSICOUPON_SEND",
+            "coupon_code": code,
+            "stock_id": gift.stock_id,
+            "send_time": time_text(now),
+            "openid": if named { gift.openid.as_str() } else { "" },
+            "unionid": "",
+            "send_channel": gift.channel,
+            "send_merchant": gift.sender,
+            "attach_info": "",
+            "send_req_no": gift.number,
+        }),
+    });
     users.entry(gift.openid).or_default().push((gift.stock_id, code.clone()));
     Ok(code)
 }
@@ -285,16 +293,21 @@ fn long_number(ambient: &mut Ambient) -> String {
 /// What forbids a gift: code of the family, code of the plugin, message, and why.
 fn obstacle(
     stock: &Stock,
+    users: &BTreeMap<String, Vec<(String, String)>>,
     settings: &Settings,
     gift: &Gift<'_>,
     now: i64,
 ) -> Option<(&'static str, &'static str, &'static str, &'static str)> {
     let full = |name: &str, count: i64| stock.limit(name).is_some_and(|limit| count >= limit);
-    let of = |openids: &[String]| {
-        let count = stock.coupons.values().filter(|coupon| openids.contains(&coupon.openid)).count();
-        i64::try_from(count).unwrap_or(i64::MAX)
+    let of_user = |openid: &str| {
+        let given = users.get(openid).map(Vec::as_slice).unwrap_or_default();
+        i64::try_from(given.iter().filter(|(stock_id, _)| *stock_id == gift.stock_id).count()).unwrap_or(i64::MAX)
     };
-    let person = settings.persons.iter().find(|openids| openids.contains(&gift.openid));
+    let persons = &settings.busifavor_persons;
+    let of_person = || match persons.get(&gift.openid) {
+        Some(person) => persons.iter().filter(|(_, other)| *other == person).map(|(openid, _)| of_user(openid)).sum(),
+        None => 0,
+    };
     if now > stock.ends {
         Some(("RULELIMIT", "EXPIRED", "批次已过期", "the stock has ended"))
     } else if stock.status != Status::Running {
@@ -303,11 +316,9 @@ fn obstacle(
         Some(("NOT_ENOUGH", "NOTENOUGH", "批次库存不足", "max_coupons of the stock is reached"))
     } else if full("max_coupons_by_day", stock.sent_today(now)) {
         Some(("RULELIMIT", "DAYLIMIT", "批次单天发放个数已达上限", "max_coupons_by_day of the stock is reached"))
-    } else if full("max_coupons_per_user", of(std::slice::from_ref(&gift.openid))) {
+    } else if full("max_coupons_per_user", of_user(&gift.openid)) {
         Some(("RULELIMIT", "MAXQUOTA", "用户领取个数已达上限", "max_coupons_per_user of the stock is reached"))
-    } else if stock.limits("natural_person_limit")
-        && person.is_some_and(|openids| full("max_coupons_per_user", of(openids)))
-    {
+    } else if stock.limits("natural_person_limit") && full("max_coupons_per_user", of_person()) {
         let why = "the accounts of this person together have max_coupons_per_user (setting)";
         Some(("RULELIMIT", "NATURELIMIT", "自然人领取个数已达上限", why))
     } else {
@@ -325,7 +336,13 @@ fn give_by_request(call: &mut Call<'_>, channel: &'static str) -> Outcome<String
         sender: call.caller,
         channel,
     };
-    give(call.state, Stage { now: call.now, settings: call.settings, ambient: &mut *call.ambient }, gift)
+    let state = &mut *call.state;
+    let outbox = &mut state.outbox;
+    give(
+        &mut state.busifavor,
+        Means { now: call.now, settings: call.settings, ambient: &mut *call.ambient, outbox },
+        gift,
+    )
 }
 
 /// The stock that a gift is from exists, and the caller may hand it out.
@@ -389,40 +406,41 @@ pub(super) fn send_card(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// A user receives a coupon without a request of a merchant.
-///
-/// # Errors
-/// What is missing, or why the coupon is not given.
-pub(in crate::state) fn user_receive(state: &mut State, action: &Value, stage: Stage<'_>) -> Result<Value, String> {
-    let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let (stock_id, token, channel) = (text("stock_id"), text("token"), text("channel"));
-    let promise = match state.busifavor.tokens.get(&token) {
-        Some(promise) => Some(promise),
-        None if token.is_empty() => None,
-        None => return Err("no gift waits under this \"token\"; take one that pre-send has answered".to_owned()),
-    };
-    let number = stage.ambient.letters(16);
-    let creator = state.busifavor.stocks.get(&stock_id).map(|stock| stock.creator.clone()).unwrap_or_default();
-    let or = |own: String, promised: Option<&String>| promised.filter(|text| !text.is_empty()).cloned().unwrap_or(own);
-    let sender = promise.map_or(creator, |promise| promise.sender.clone());
-    let gift = Gift {
-        stock_id: or(stock_id, promise.map(|promise| &promise.stock_id)),
-        openid: or(text("openid"), promise.map(|promise| &promise.openid)),
-        number: or(number, promise.map(|promise| &promise.number)),
-        code: or(text("coupon_code"), promise.map(|promise| &promise.code)),
-        sender: &sender,
-        channel: if channel.is_empty() { MINIAPP } else { &channel },
-    };
-    if gift.openid.is_empty() {
-        return Err("nobody would receive it; name the user in \"openid\"".to_owned());
+impl Busifavor {
+    /// A user receives a coupon without a request of a merchant, or opens the gift that a token stands for.
+    pub(in crate::state) fn user_receive(&mut self, deed: &mut Deed<'_>) -> Result<Value, String> {
+        let token = deed.text("token");
+        let mut promise = match self.tokens.get(token) {
+            Some(promise) => promise.clone(),
+            None if !token.is_empty() => {
+                return Err("no gift waits under this \"token\"; take one that pre-send has answered".to_owned());
+            }
+            None => {
+                let stock_id = deed.text("stock_id").to_owned();
+                let sender = self.stocks.get(&stock_id).map(|stock| stock.creator.clone());
+                let sender = sender.ok_or_else(|| deed.unknown("stock_id"))?;
+                let (openid, code) = (String::new(), deed.text("coupon_code").to_owned());
+                Promise { stock_id, openid, number: deed.ambient.letters(16), code, sender }
+            }
+        };
+        if promise.openid.is_empty() {
+            promise.openid = deed.text("openid").to_owned();
+        }
+        if promise.openid.is_empty() {
+            return Err("nobody would receive it; name the user in \"openid\"".to_owned());
+        }
+        let Promise { stock_id, openid, number, code, sender } = promise;
+        let channel = Some(deed.text("channel")).filter(|channel| !channel.is_empty()).unwrap_or(MINIAPP);
+        let gift = Gift { stock_id: stock_id.clone(), openid, number, code, sender: &sender, channel };
+        let Deed { now, settings, .. } = *deed;
+        let means = Means { now, settings, ambient: &mut *deed.ambient, outbox: &mut *deed.outbox };
+        let code = give(self, means, gift).map_err(|refusal| {
+            let code = refusal.code().unwrap_or_default().to_owned();
+            format!("stock {stock_id:?} gives no coupon: {} {code}, {}", refusal.status, refusal.why)
+        })?;
+        self.tokens.remove(token);
+        Ok(json!({"stock_id": stock_id, "coupon_code": code, "status": CouponStatus::Sended.as_str()}))
     }
-    let stock_id = gift.stock_id.clone();
-    let code = give(state, stage, gift).map_err(|refusal| {
-        let code = refusal.code().unwrap_or_default().to_owned();
-        format!("stock {stock_id:?} gives no coupon: {} {code}, {}", refusal.status, refusal.why)
-    })?;
-    state.busifavor.tokens.remove(&token);
-    Ok(json!({"stock_id": stock_id, "coupon_code": code, "status": CouponStatus::Sended.as_str()}))
 }
 
 pub(super) fn list(call: &mut Call<'_>) -> Outcome {

@@ -6,13 +6,12 @@ mod coupon;
 mod stock;
 mod subsidy;
 
-pub(super) use coupon::user_receive;
-
-use super::{Act, Call, CodeEffect, CouponEffect, Ledger, Once, StockEffect, immovable};
+use super::{Act, Call, CodeEffect, CouponEffect, Deed, Ledger, Once, StockEffect, immovable};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::Repeat;
 use coupon::{Coupon, CouponStatus};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use stock::{Status, Stock};
 
@@ -100,12 +99,12 @@ fn guessed(status: u16, code: &str, message: &str, why: &'static str) -> Box<Ans
 
 /// Refuses apps and users that the settings name.
 fn check_user(call: &Call<'_>) -> Outcome<()> {
-    if call.settings.unbound_appids.contains(&call.text("appid")) {
+    if call.settings.busifavor_unbound_appids.contains(&call.text("appid")) {
         let why = "the appid is not bound to the merchant (setting)";
         let message = "appid 与请求方商户无关联关系";
         return Err(Answer::refuse(400, "APPID_MCHID_NOT_MATCH", message, Basis::Documented, why));
     }
-    if call.settings.unknown_openids.contains(&call.text("openid")) {
+    if call.settings.busifavor_unknown_users.contains(&call.text("openid")) {
         let why = "there is no such user (setting)";
         return Err(Answer::refuse(404, "USER_NOT_EXISTS", "openid 不正确", Basis::Documented, why));
     }
@@ -186,13 +185,13 @@ impl Busifavor {
     }
 
     /// A user deletes a coupon; it stays in lists.
-    pub(super) fn user_delete(&mut self, stock_id: &str, code: &str) -> Result<serde_json::Value, String> {
-        let stock = self.stocks.get_mut(stock_id);
-        let stock = stock.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))?;
+    pub(super) fn user_delete(&mut self, deed: &Deed<'_>) -> Result<Value, String> {
+        let (stock_id, code) = (deed.text("stock_id"), deed.text("coupon_code"));
+        let stock = self.stocks.get_mut(stock_id).ok_or_else(|| deed.unknown("stock_id"))?;
         let coupon = stock.coupons.get_mut(code);
         let coupon = coupon.ok_or_else(|| format!("stock {stock_id} has no coupon of that \"coupon_code\""))?;
         coupon.status = CouponStatus::Deleted;
-        Ok(serde_json::json!({"stock_id": stock_id, "coupon_code": code, "status": coupon.status.as_str()}))
+        Ok(json!({"stock_id": stock_id, "coupon_code": code, "status": coupon.status.as_str()}))
     }
 
     /// Moves a stock as no API can; `None` if it is none of these.

@@ -3,7 +3,7 @@
 use super::code::Pool;
 use super::coupon::Coupon;
 use super::{Call, Once, Who, check_user, find, find_stock, guessed, no_merchant, once};
-use crate::ambient::{instant, time_text};
+use crate::ambient::{day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::BusifavorFirstState;
@@ -102,12 +102,12 @@ impl Stock {
 
     /// How many of them today.
     pub(super) fn sent_today(&self, now: i64) -> i64 {
-        if self.newest_day.0 == day(now) { self.newest_day.1 } else { 0 }
+        if self.newest_day.0 == day::of(now) { self.newest_day.1 } else { 0 }
     }
 
     /// Notes that a coupon is handed out.
     pub(super) fn count_today(&mut self, now: i64) {
-        self.newest_day = (day(now), self.sent_today(now) + 1);
+        self.newest_day = (day::of(now), self.sent_today(now) + 1);
     }
 
     /// What readers of the stock or of one of its coupons see of the rules.
@@ -116,21 +116,8 @@ impl Stock {
     }
 }
 
-/// Seconds by which China Standard Time is ahead of UTC.
-const CHINA: i64 = 8 * 3600;
-
 /// Seconds of a day.
 pub(super) const DAY: i64 = 24 * 3600;
-
-/// Number of the day in China.
-pub(super) fn day(time: i64) -> i64 {
-    time.saturating_add(CHINA).div_euclid(DAY)
-}
-
-/// When a day begins in China.
-pub(super) fn midnight(day: i64) -> i64 {
-    day.saturating_mul(DAY).saturating_sub(CHINA)
-}
 
 pub(super) fn create(call: &mut Call<'_>) -> Outcome {
     let owner = call.text("belong_merchant");
