@@ -4,6 +4,7 @@
 
 pub mod oracle;
 mod readme;
+pub mod rehearsal;
 pub mod road;
 pub mod stage;
 pub mod story;

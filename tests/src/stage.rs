@@ -123,7 +123,7 @@ impl Stage {
 }
 
 /// The clock of a sandbox, for clients.
-struct ClockOf(Arc<Sandbox>);
+pub struct ClockOf(pub Arc<Sandbox>);
 
 impl Stamper for ClockOf {
     fn now(&self) -> i64 {

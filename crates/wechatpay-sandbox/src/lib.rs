@@ -42,7 +42,8 @@ pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
 pub use schema::Violation;
 pub use settings::{
-    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, Settings, SignWith, UserLimit,
+    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, SendRefusals, Settings,
+    SignWith, UserLimit,
 };
 pub use state::{
     AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,

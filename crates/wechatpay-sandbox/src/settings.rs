@@ -72,6 +72,44 @@ pub struct Settings {
     pub favor_show_consumption: bool,
     /// How the answer to a change of goods names its time. Default `pause_time`, as the page prints it.
     pub favor_goods_time: GoodsTime,
+    /// What the repeat of a write gets where no document says it, but for creations of merchant coupon stocks.
+    /// Default: the first answer.
+    pub guessed_repeat: Repeat,
+    /// What `offset` counts in lists of merchant coupons, gift activities and partnerships. Default: for each what the
+    /// `note` of its schema has decided.
+    pub offset_unit: Option<OffsetUnit>,
+    /// Appids that are not bound to any merchant: the busifavor family refuses them with 400 `APPID_MCHID_NOT_MATCH`.
+    pub busifavor_unbound_appids: Vec<String>,
+    /// Openids that the busifavor family refuses with 404 `USER_NOT_EXISTS`.
+    pub busifavor_unknown_users: Vec<String>,
+    /// Person behind an openid, for merchant coupon stocks with `natural_person_limit`. Openids that are not named here
+    /// are a person each.
+    pub busifavor_persons: BTreeMap<String, String>,
+    /// Whether a code that was deleted from a pool may be uploaded again; without, it is sorted as existing. Default
+    /// true.
+    pub busifavor_reupload: bool,
+    /// Whether `PATCH` of a merchant coupon stock refuses to change what cannot be changed (name, logo, merchant name,
+    /// limit by person); without, it ignores that. Default true.
+    pub busifavor_refuse_fixed: bool,
+    /// Whether a budget cannot fall below what was handed out already. Default true.
+    pub busifavor_budget_floor: bool,
+    /// With which codes a gift is refused where a limit or the state of the stock forbids it. Default: the family's.
+    pub busifavor_send_refusals: SendRefusals,
+    /// Whether the answer to a gift is nested in `send_coupon_result`, as the official models have it. Default true.
+    pub busifavor_nested_send: bool,
+    /// Whether a used coupon can be returned after its time, and is `EXPIRED` then; without, 403 `RULELIMIT`. Default
+    /// true.
+    pub busifavor_return_expired: bool,
+    /// Seconds in which a subsidy payment or return is `ACCEPTED` before it succeeds or fails. Default 0.
+    pub busifavor_subsidy_delay: u32,
+    /// Why subsidy payments and returns fail, `INSUFFICIENT_BALANCE` for example. Default: they succeed.
+    pub busifavor_subsidy_failure: Option<String>,
+    /// Whether a gift activity must name stocks of merchant coupons that the sandbox has and that are the caller's; else
+    /// 404 `RESOURCE_NOT_EXISTS`. Default true.
+    pub paygift_check_stocks: bool,
+    /// Whether a partnership must be about a stock that the sandbox has and that is the caller's; else 403 `NO_AUTH`.
+    /// Default true.
+    pub partnership_check_stocks: bool,
 }
 
 impl Default for Settings {
@@ -103,6 +141,21 @@ impl Default for Settings {
             favor_used_lists_sent: false,
             favor_show_consumption: false,
             favor_goods_time: GoodsTime::PauseTime,
+            guessed_repeat: Repeat::FirstAnswer,
+            offset_unit: None,
+            busifavor_unbound_appids: Vec::new(),
+            busifavor_unknown_users: Vec::new(),
+            busifavor_persons: BTreeMap::new(),
+            busifavor_reupload: true,
+            busifavor_refuse_fixed: true,
+            busifavor_budget_floor: true,
+            busifavor_send_refusals: SendRefusals::Family,
+            busifavor_nested_send: true,
+            busifavor_return_expired: true,
+            busifavor_subsidy_delay: 0,
+            busifavor_subsidy_failure: None,
+            paygift_check_stocks: true,
+            partnership_check_stocks: true,
         }
     }
 }
@@ -195,6 +248,18 @@ pub enum GoodsTime {
     PauseTime,
     /// As the official models have it.
     EffectTime,
+}
+
+/// Codes with which a gift of a merchant coupon is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SendRefusals {
+    /// `RULELIMIT` and `NOT_ENOUGH`, as elsewhere in the family.
+    Family,
+    /// The names that the coupon plugin of mini programs has: `NOTRUNNING`, `EXPIRED`, `MAXQUOTA`, `DAYLIMIT`,
+    /// `NATURELIMIT`, `NOTENOUGH`.
+    Plugin,
 }
 
 impl Settings {

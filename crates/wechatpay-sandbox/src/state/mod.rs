@@ -8,6 +8,9 @@ mod certificates;
 mod events;
 mod favor;
 mod files;
+mod page;
+mod partnerships;
+mod paygiftactivity;
 
 pub use events::Event;
 pub(crate) use events::Outbox;
@@ -31,6 +34,8 @@ use wechatpay_model::operation::Idempotency;
 pub(crate) struct State {
     favor: favor::Favor,
     busifavor: busifavor::Busifavor,
+    paygiftactivity: paygiftactivity::Activities,
+    partnerships: partnerships::Partnerships,
     numbers: BTreeMap<Number, Done>,
     pub(crate) files: files::Files,
     pub(crate) outbox: Outbox,
@@ -47,9 +52,12 @@ struct Number {
 /// What was done under a request number.
 #[derive(Debug)]
 struct Done {
+    /// Merchant that used it.
+    caller: String,
     /// Digest of the parameters.
     fingerprint: [u8; 32],
     /// The first answer.
+    status: u16,
     body: Value,
     effects: u64,
 }
@@ -92,8 +100,8 @@ impl Act {
 
     /// What the state does for an operation, if it does anything.
     pub(crate) fn find(spec: &Spec) -> Option<&'static Self> {
-        let mut all = favor::ACTS.iter().chain(busifavor::ACTS).chain(certificates::ACTS);
-        all.find(|act| act.operation == spec.id())
+        let families = [favor::ACTS, busifavor::ACTS, certificates::ACTS, paygiftactivity::ACTS, partnerships::ACTS];
+        families.into_iter().flatten().find(|act| act.operation == spec.id())
     }
 }
 
@@ -127,14 +135,19 @@ struct Once {
 impl Once {
     /// Acts once for each request number of the caller.
     fn run(&self, call: &mut Call<'_>, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
+        self.within(call, call.caller.to_owned(), act)
+    }
+
+    /// Acts once for each request number in a scope.
+    fn within(&self, call: &mut Call<'_>, scope: String, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
         let number = match call.spec.idempotency() {
-            Idempotency::Key(place) if place.starts_with('/') => {
-                call.request.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
+            Idempotency::Key(pointer) if pointer.starts_with('/') => {
+                call.request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             }
             Idempotency::Key(field) => call.text(field),
             _ => String::new(),
         };
-        let key = Number { operation: call.spec.id(), scope: call.caller.to_owned(), number };
+        let key = Number { operation: call.spec.id(), scope, number };
         let fingerprint = fingerprint(&call.request);
         if let Some(done) = call.state.numbers.get(&key) {
             return if done.fingerprint != fingerprint {
@@ -146,14 +159,15 @@ impl Once {
                 Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", self.exists, Basis::Guess, why))
             } else {
                 let why = "repeat of a request number with the same parameters: the first answer again";
-                Ok(Answer::ok(done.body.clone(), self.same.1, why))
+                Ok(Answer { status: done.status, ..Answer::ok(done.body.clone(), self.same.1, why) })
             };
         }
         if let Some(refusal) = call.limits.take() {
             return Err(refusal);
         }
         let answer = act(call)?;
-        call.state.numbers.insert(key, Done { fingerprint, body: answer.body.clone(), effects: 1 });
+        let (caller, status, body) = (call.caller.to_owned(), answer.status, answer.body.clone());
+        call.state.numbers.insert(key, Done { caller, fingerprint, status, body, effects: 1 });
         Ok(answer)
     }
 }
@@ -343,7 +357,7 @@ impl State {
             .iter()
             .map(|(key, done)| NumberEffect {
                 operation: key.operation,
-                mchid: key.scope.clone(),
+                mchid: done.caller.clone(),
                 number: key.number.clone(),
                 effects: done.effects,
             })
@@ -362,24 +376,29 @@ impl State {
         if !ACTIONS.contains(&act) {
             return Err(format!("there is no action {act:?}; \"act\" is one of {}", ACTIONS.join(", ")));
         }
+        if act == "console" && !deed.text("activity_id").is_empty() {
+            return self.paygiftactivity.act(deed.text("activity_id"), to, now);
+        }
         if let Some(done) = self.favor.act(&mut deed) {
             return done;
         }
         match act {
+            "user_receive" => self.busifavor.user_receive(&mut deed),
+            "user_delete" => self.busifavor.user_delete(&deed),
             "audit" | "console" => {
                 let moved = self.busifavor.act(act, stock_id, to, now);
                 let status = moved.ok_or_else(|| deed.unknown("stock_id"))??;
                 Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
             }
             "refund" => Err(deed.unknown("transaction_id")),
-            "user_receive" => Err(deed.unknown("stock_id")),
             _ => Err(deed.unknown("coupon_id")),
         }
     }
 }
 
 /// What can happen outside the API.
-const ACTIONS: [&str; 6] = ["pay_with_coupon", "refund", "user_receive", "audit", "console", "recharge_balance"];
+const ACTIONS: [&str; 7] =
+    ["pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
 
 /// Something that happens outside the API.
 struct Deed<'a> {
