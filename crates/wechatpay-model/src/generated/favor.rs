@@ -2463,7 +2463,7 @@ mod spec {
             ErrorRow {
                 status: 404,
                 code: "RESOURCE_NOT_EXISTS",
-                message: "账单文件不存在",
+                message: "",
                 meaning: "There is no record of that day.",
                 remedy: "Check the day; nothing may have happened on it.",
             },
@@ -2747,7 +2747,7 @@ mod spec {
             ErrorRow {
                 status: 404,
                 code: "RESOURCE_NOT_EXISTS",
-                message: "账单文件不存在",
+                message: "",
                 meaning: "There is no record of that day.",
                 remedy: "Check the day; nothing may have happened on it.",
             },
