@@ -12,6 +12,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::error::Error;
+use wechatpay_model::favor::CouponUse;
 use wechatpay_protocol::crypto::aws_lc::{ApiV3Key, VerifyingKey};
 use wechatpay_protocol::notification::{Acknowledge, Event, Received, Receiver};
 use wechatpay_protocol::{Stamper, SystemStamper, Trust};
@@ -63,7 +64,10 @@ async fn answer(receiver: &Receiver, request: &Request<Bytes>) -> Acknowledge {
 
 /// Stores what happened. WeChat Pay waits five seconds, so whatever takes longer comes after the answer.
 async fn process(event: &Event) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let resource: serde_json::Value = event.read()?;
-    println!("{} {}: {} fields", event.event_type, event.id, resource.as_object().map_or(0, |fields| fields.len()));
+    if let Some(used) = event.payload::<CouponUse>()? {
+        println!("{}: a coupon of stock {} was used", event.id, used.stock_id);
+    } else {
+        println!("{}: {}, which is passed over", event.id, event.event_type);
+    }
     Ok(())
 }

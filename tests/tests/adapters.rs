@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wechatpay_hyper::Hyper;
-use wechatpay_protocol::{BlockingTransport, Sent, Transport, TransportError, TransportErrorKind};
+use wechatpay_protocol::{BlockingTransport, Sent, Tower, Transport, TransportError, TransportErrorKind};
 use wechatpay_reqwest::{BlockingReqwest, Reqwest};
 
 /// Answers each connection with the same bytes and keeps what it was asked.
@@ -111,13 +111,24 @@ fn blocking(address: SocketAddr) -> Answer {
 /// How long the stalled cases wait before they give up.
 const SHORT: Duration = Duration::from_millis(300);
 
-const ADAPTERS: [(&str, fn(SocketAddr) -> Answer); 3] = [
+/// A name, and how to ask with it.
+type Adapter = (&'static str, fn(SocketAddr) -> Answer);
+
+const ADAPTERS: [Adapter; 4] = [
     ("reqwest", |address| {
         let builder = wechatpay_reqwest::reqwest::Client::builder().timeout(SHORT);
         asynchronous(Reqwest::from_builder(builder).expect("a client"), address)
     }),
     ("blocking reqwest", blocking),
     ("hyper", |address| asynchronous(Hyper::new().with_timeout(SHORT), address)),
+    ("a tower stack", |address| {
+        let hyper = Hyper::new().with_timeout(SHORT);
+        let service = tower::service_fn(move |request| {
+            let hyper = hyper.clone();
+            async move { hyper.call(request).await }
+        });
+        asynchronous(Tower(tower::ServiceBuilder::new().concurrency_limit(1).service(service)), address)
+    }),
 ];
 
 #[test]

@@ -38,6 +38,12 @@ fn describe(spec: &Spec) -> String {
     )
     .unwrap();
     writeln!(text, "idempotency: {}{key}", spec.idempotency().as_str()).unwrap();
+    if let Some(page) = spec.page() {
+        writeln!(text, "page: {page:?}").unwrap();
+    }
+    for rate in spec.rate() {
+        writeln!(text, "rate: {rate:?}").unwrap();
+    }
     text.push_str("\nlimits\n");
     for limit in spec.limits() {
         let bound = match limit.bound {

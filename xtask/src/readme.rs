@@ -12,7 +12,10 @@ const END: &str = "<!-- /operations -->";
 /// The text with the tables between the two marks.
 pub(crate) fn with_operations(text: &str, tables: &str) -> anyhow::Result<String> {
     let missing = || {
-        format!("README.md has no line `{}` with a line `{END}` below it; add both where the tables belong", BEGIN.trim())
+        format!(
+            "README.md has no line `{}` with a line `{END}` below it; add both where the tables belong",
+            BEGIN.trim()
+        )
     };
     let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
     let (_, after) = rest.split_once(END).with_context(missing)?;

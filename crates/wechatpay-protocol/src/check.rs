@@ -507,12 +507,12 @@ fn broken(rule: &Rule, request: &Value, context: &Context<'_>) -> Option<Violati
             let from_now = instant(place(at)?)?.seconds.saturating_sub(context.now);
             let message = || {
                 let bounds = match (min, max) {
-                    (Some(min), Some(max)) => format!("between {min} and {max}"),
-                    (Some(min), None) => format!("at least {min}"),
-                    (None, Some(max)) => format!("at most {max}"),
-                    (None, None) => "any".to_owned(),
+                    (Some(min), Some(max)) => format!("between {} and {}", moment(min), moment(max)),
+                    (Some(min), None) => format!("not before {}", moment(min)),
+                    (None, Some(max)) => format!("not after {}", moment(max)),
+                    (None, None) => "at any time".to_owned(),
                 };
-                format!("must be {bounds} seconds from now, is {from_now} seconds from now")
+                format!("must be {bounds}, is {}", moment(from_now))
             };
             let holds = min.is_none_or(|min| from_now >= min) && max.is_none_or(|max| from_now <= max);
             if holds { None } else { violation(at, ViolationKind::FromNow, message()) }
@@ -525,6 +525,19 @@ fn broken(rule: &Rule, request: &Value, context: &Context<'_>) -> Option<Violati
         // A rule that this version cannot evaluate is left to the server.
         _ => None,
     }
+}
+
+/// So many seconds from now, in the largest unit that is not too coarse.
+fn moment(seconds: i64) -> String {
+    let (count, unit) = match seconds.unsigned_abs() {
+        0 => return "now".to_owned(),
+        seconds if seconds >= 2 * 86_400 => (seconds / 86_400, "days"),
+        seconds if seconds >= 2 * 3600 => (seconds / 3600, "hours"),
+        seconds if seconds >= 2 * 60 => (seconds / 60, "minutes"),
+        seconds => (seconds, "seconds"),
+    };
+    let side = if seconds < 0 { "ago" } else { "from now" };
+    format!("{count} {unit} {side}")
 }
 
 /// The place where a choice between several is reported.

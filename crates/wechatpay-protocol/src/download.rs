@@ -89,7 +89,8 @@ fn locate(url: &str, own: &BaseUrl) -> Result<(BaseUrl, String), Error> {
         Err(Error::Invalid(Invalid { operation: "download".to_owned(), violations }))
     };
     let Ok(uri) = url.parse::<Uri>() else { return refuse("the URL of the file cannot be read") };
-    let (Some(scheme), Some(authority), Some(target)) = (uri.scheme_str(), uri.authority(), uri.path_and_query()) else {
+    let (Some(scheme), Some(authority), Some(target)) = (uri.scheme_str(), uri.authority(), uri.path_and_query())
+    else {
         return refuse("the URL of the file has no host");
     };
     let Ok(base) = BaseUrl::parse(&format!("{scheme}://{authority}")) else {

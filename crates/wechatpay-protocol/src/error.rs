@@ -437,7 +437,10 @@ impl OutcomeUnknown {
 impl fmt::Display for OutcomeUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, source, .. } = self;
-        write!(f, "{operation} may have been executed and is not idempotent; read what it changes before repeating it: {source}")
+        write!(
+            f,
+            "{operation} may have been executed and is not idempotent; read what it changes before repeating it: {source}"
+        )
     }
 }
 

@@ -56,6 +56,7 @@ mod refresh;
 pub mod request;
 pub mod response;
 pub mod retry;
+mod sensitive;
 mod stamp;
 #[cfg(feature = "tower")]
 mod tower;
@@ -67,7 +68,8 @@ pub use check::{Violation, ViolationKind};
 pub use client::{BlockingClient, Caller, Client, Merchant, Reply};
 pub use download::Download;
 pub use error::{
-    ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified, UnverifiedReason,
+    ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified,
+    UnverifiedReason,
 };
 pub use observe::{Observer, Report};
 pub use refresh::RefreshError;

@@ -36,6 +36,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wechatpay_model::operation::Payload;
 use wechatpay_model::types::Timestamp;
 
 pub use crate::envelope::{ReadError, SealedError};
@@ -163,7 +164,15 @@ impl Event {
         &self.resource
     }
 
-    /// Reads the resource.
+    /// Reads the resource as the payload of its event; `None` where the event is of another type.
+    ///
+    /// # Errors
+    /// It does not fit the type; the error says where and repeats no value.
+    pub fn payload<P: Payload>(&self) -> Result<Option<P>, ReadError> {
+        if self.event_type == P::EVENT_TYPE { self.read().map(Some) } else { Ok(None) }
+    }
+
+    /// Reads the resource as any type.
     ///
     /// # Errors
     /// It does not fit the type; the error says where and repeats no value.

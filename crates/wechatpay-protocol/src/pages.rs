@@ -77,8 +77,7 @@ mod sealed {
             &self,
             client: &Client<T>,
         ) -> impl Future<Output = Result<Reply<Self::Answer>, Error>> + Send;
-        fn ask_blocking<T: BlockingTransport>(&self, client: &BlockingClient<T>)
-        -> Result<Reply<Self::Answer>, Error>;
+        fn ask_blocking<T: BlockingTransport>(&self, client: &BlockingClient<T>) -> Result<Reply<Self::Answer>, Error>;
     }
 }
 
@@ -376,8 +375,7 @@ pub struct ItemStream<T, L: List> {
 }
 
 /// The next page on its way.
-type Asking<L> =
-    Pin<Box<dyn Future<Output = Result<Reply<<L as sealed::Ask>::Answer>, Error>> + Send>>;
+type Asking<L> = Pin<Box<dyn Future<Output = Result<Reply<<L as sealed::Ask>::Answer>, Error>> + Send>>;
 
 impl<T, L: List> ItemStream<T, L> {
     /// Goes on after an error, with the page that failed.

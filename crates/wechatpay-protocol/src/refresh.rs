@@ -34,7 +34,9 @@ pub enum RefreshError {
 impl fmt::Display for RefreshError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fixed => f.write_str("this client trusts a fixed set of keys; give it `Certificates` to refresh them"),
+            Self::Fixed => {
+                f.write_str("this client trusts a fixed set of keys; give it `Certificates` to refresh them")
+            }
             Self::NotNow => f.write_str("a refresh is under way, or was tried less than a minute ago"),
             Self::Call(error) => error.fmt(f),
             Self::Answer(error) => error.fmt(f),

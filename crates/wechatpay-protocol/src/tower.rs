@@ -44,7 +44,9 @@ where
     async fn call(&self, request: http::Request<Bytes>) -> Result<http::Response<B>, TransportError> {
         let mut service = self.0.clone();
         // A stack that is not ready has been sent nothing.
-        poll_fn(|context| service.poll_ready(context)).await.map_err(|error| keep(error.into(), TransportError::not_sent))?;
+        poll_fn(|context| service.poll_ready(context))
+            .await
+            .map_err(|error| keep(error.into(), TransportError::not_sent))?;
         service.call(request).await.map_err(|error| keep(error.into(), TransportError::interrupted))
     }
 }

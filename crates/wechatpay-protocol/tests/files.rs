@@ -59,7 +59,8 @@ fn only_the_meta_part_is_signed_and_the_file_arrives_as_it_is() {
     let content_type = request.headers()["content-type"].to_str().expect("ASCII");
     let boundary = content_type.strip_prefix("multipart/form-data; boundary=").expect("a boundary");
     let body = request.body();
-    let marks: Vec<_> = (0..body.len()).filter(|at| body[*at..].starts_with(format!("--{boundary}").as_bytes())).collect();
+    let marks: Vec<_> =
+        (0..body.len()).filter(|at| body[*at..].starts_with(format!("--{boundary}").as_bytes())).collect();
     assert_eq!(marks.len(), 3, "two parts and the end");
     let part = |n: usize| {
         let bytes = &body[marks[n] + boundary.len() + 4..marks[n + 1] - 2];
@@ -70,7 +71,10 @@ fn only_the_meta_part_is_signed_and_the_file_arrives_as_it_is() {
     assert_eq!(head, "Content-Disposition: form-data; name=\"meta\"\r\nContent-Type: application/json");
     assert_eq!(sent, meta.as_bytes(), "the signed text is the sent text");
     let (head, sent) = part(1);
-    assert_eq!(head, "Content-Disposition: form-data; name=\"file\"; filename=\"a%22b.png\"\r\nContent-Type: image/png");
+    assert_eq!(
+        head,
+        "Content-Disposition: form-data; name=\"file\"; filename=\"a%22b.png\"\r\nContent-Type: image/png"
+    );
     assert_eq!(sent, file.bytes);
     assert!(body.ends_with(format!("\r\n--{boundary}--\r\n").as_bytes()));
 
@@ -83,7 +87,8 @@ fn only_the_meta_part_is_signed_and_the_file_arrives_as_it_is() {
 
 #[test]
 fn what_takes_a_file_and_what_does_not_are_told_apart() {
-    let never = |_: http::Request<Bytes>| async { Err::<http::Response<Full<Bytes>>, _>(TransportError::not_sent("sent")) };
+    let never =
+        |_: http::Request<Bytes>| async { Err::<http::Response<Full<Bytes>>, _>(TransportError::not_sent("sent")) };
     let client = Client::new(never, Merchant::new("1", "AB", Cheap), Trust::new());
     let error = run(client.send(&operation())).expect_err("no file");
     assert!(error.to_string().contains("use upload"), "{error}");
@@ -164,7 +169,10 @@ fn a_record_is_believed_by_its_hash_and_only_at_its_end() {
     for status in [302, 403, 500] {
         for (bytes, outcome, asked) in fetch(URL, SHA1, status) {
             let error = outcome.expect_err("not handed over");
-            assert!(error.to_string().contains("ask for a new one") && !error.to_string().contains("secret"), "{error}");
+            assert!(
+                error.to_string().contains("ask for a new one") && !error.to_string().contains("secret"),
+                "{error}"
+            );
             assert_eq!((bytes.len(), asked), (0, 1));
         }
     }

@@ -113,6 +113,11 @@ fn the_fixture_opens() {
     assert_eq!(used.coupon_id, "98674556");
     assert_eq!(used.consume_information.transaction_id, "4200000000000000000000000001");
 
+    // The model's own payloads are found by the type of the event.
+    let used = event.payload::<wechatpay_protocol::model::favor::CouponUse>().unwrap().expect("this type");
+    assert_eq!(used.coupon_id.as_str(), "98674556");
+    assert!(event.payload::<wechatpay_protocol::model::busifavor::CouponSend>().unwrap().is_none());
+
     // Nothing of the resource is in Debug, nor in the error of a type that does not fit.
     let value: Value = event.read().unwrap();
     assert_eq!(value["coupon_name"], "测试代金券");

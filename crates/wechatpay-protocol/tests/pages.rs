@@ -258,9 +258,8 @@ fn the_documented_unit_is_the_default() {
 #[test]
 fn a_list_that_goes_on_beyond_the_greatest_offset_ends_with_an_error() {
     // Goods are listed up to the offset 500.
-    let request = |offset| {
-        ListStockItems::builder().offset(offset).limit(1).stock_id("1").stock_creator_mchid("2").build()
-    };
+    let request =
+        |offset| ListStockItems::builder().offset(offset).limit(1).stock_id("1").stock_creator_mchid("2").build();
     let refused = |outcome: Option<Result<String, Error>>| match outcome {
         Some(Err(Error::Invalid(invalid))) => {
             assert_eq!(invalid.violations.len(), 1);
@@ -352,8 +351,7 @@ fn streams_and_futures_can_move_between_threads() {
 
 #[test]
 fn debug_tells_nobody_who_is_asked_about() {
-    let request =
-        ListUserCoupons::builder().openid("oSECRET").appid("wx1").available_mchid("1900000001").build();
+    let request = ListUserCoupons::builder().openid("oSECRET").appid("wx1").available_mchid("1900000001").build();
     let server = Server::new(0);
     let arguments = serde_json::to_value(&request).unwrap();
     let typed = format!("{:?}", server.blocking().items(request));

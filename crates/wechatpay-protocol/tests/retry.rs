@@ -199,8 +199,9 @@ fn nothing_is_tried_again_unless_a_policy_is_given() {
 #[test]
 fn a_lost_reply_is_asked_for_again_with_the_same_bytes_signed_afresh() {
     let (clock, seen) = (Clock::default(), Seen::default());
-    let client = client(&clock, &seen, |n| if n < 2 { Step::Fail(TransportErrorKind::Interrupted) } else { uploaded() })
-        .with_retry(RetryPolicy::default(), clock.clone());
+    let client =
+        client(&clock, &seen, |n| if n < 2 { Step::Fail(TransportErrorKind::Interrupted) } else { uploaded() })
+            .with_retry(RetryPolicy::default(), clock.clone());
     assert_eq!(run(client.send(&upload())).expect("at the third attempt").value.success_count, 1);
     let seen = seen.lock().expect("unpoisoned");
     assert_eq!(seen.len(), 3);
@@ -362,10 +363,13 @@ fn the_blocking_client_waits_the_same_way() {
         Ok(http::Response::from_parts(parts, std::io::Cursor::new(body)))
     };
     let sleeper = clock.clone();
-    let client =
-        BlockingClient::new(transport, Merchant::new("1900000109", "AB", Cheap), Trust::new().with_public_key("K", Cheap))
-            .with_stamper(clock.clone())
-            .with_retry(RetryPolicy::default(), move |duration| sleeper.advance(duration));
+    let client = BlockingClient::new(
+        transport,
+        Merchant::new("1900000109", "AB", Cheap),
+        Trust::new().with_public_key("K", Cheap),
+    )
+    .with_stamper(clock.clone())
+    .with_retry(RetryPolicy::default(), move |duration| sleeper.advance(duration));
     client.send(&StartStock::builder().stock_id("1").stock_creator_mchid("1").build()).expect("at the second attempt");
     assert_eq!(clock.monotonic(), Duration::from_millis(200));
 }
@@ -375,9 +379,8 @@ fn a_clock_that_is_off_is_named() {
     let (clock, seen) = (Clock::default(), Seen::default());
     let body = json!({"code": "SIGN_ERROR", "message": "m"}).to_string();
     // 2026-07-14T03:33:20Z is the virtual clock's beginning.
-    let client = client(&clock, &seen, move |_| {
-        Step::Header(401, body.clone(), "date", "Tue, 14 Jul 2026 04:33:20 GMT")
-    });
+    let client =
+        client(&clock, &seen, move |_| Step::Header(401, body.clone(), "date", "Tue, 14 Jul 2026 04:33:20 GMT"));
     let error = run(client.send(&upload())).expect_err("refused");
     assert!(error.to_string().contains("3600 seconds behind the server's"), "{error}");
 }

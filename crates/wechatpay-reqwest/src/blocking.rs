@@ -114,7 +114,11 @@ impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.read(buffer).map_err(|error| {
             let source = error.get_ref().and_then(|source| source.downcast_ref::<reqwest::Error>());
-            if source.is_some_and(reqwest::Error::is_timeout) { io::Error::new(io::ErrorKind::TimedOut, error) } else { error }
+            if source.is_some_and(reqwest::Error::is_timeout) {
+                io::Error::new(io::ErrorKind::TimedOut, error)
+            } else {
+                error
+            }
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::World;
 use crate::answer::{self, Answer, Outcome};
 use crate::authorize::{self, Reason, Refused, Signed, Window};
 use crate::faults::{Fault, GATEWAY_PAGE};
-use crate::keys::{Keys, Merchant, SigningKey};
+use crate::keys::{Keys, Merchant, Platform};
 use crate::log::{Basis, Checks, Exchange, Verdict, cut};
 use crate::multipart;
 use crate::rules::{self, Facts};
@@ -21,7 +21,7 @@ use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wechatpay_model::operation::{self, Body, Idempotency, Spec};
 use wechatpay_protocol::request::{self, Route};
 
@@ -42,6 +42,12 @@ pub(crate) struct Api {
     world: Mutex<World>,
 }
 
+/// Who signs an answer: the platform's newest certificate, or the public key.
+struct Hand {
+    certificate: bool,
+    platform: Option<Arc<Platform>>,
+}
+
 /// What becomes of a request.
 pub(crate) enum Handled {
     Reply(Response<Bytes>),
@@ -57,6 +63,12 @@ impl Api {
     /// The world, locked. A panic elsewhere does not make it unusable: each change of it is complete in itself.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the platform a new key and certificate; names the serial number.
+    pub(crate) fn rotate(&self) -> Result<String, String> {
+        let now = self.world().ambient.now();
+        self.keys.rotate(now).map(|platform| platform.key.id.clone())
     }
 
     /// Answers one request.
@@ -227,7 +239,7 @@ impl Api {
             world.log.push(exchange);
             return Handled::HangUp;
         }
-        let key = self.signing_key(&world.settings, &parts.headers, exchange.operation);
+        let hand = self.signer(&world.settings, &parts.headers, exchange.operation);
         let (now, nonce) = (world.ambient.now(), world.ambient.letters(32));
         world.log.push(exchange);
         drop(world);
@@ -242,7 +254,7 @@ impl Api {
             (None, body) => reply.body = body.to_string().into_bytes(),
         }
         if answer.signed {
-            self.sign(&mut reply, key, now, &nonce, fault.as_ref());
+            self.sign(&mut reply, &hand, now, &nonce, fault.as_ref());
         } else if fault == Some(Fault::Tamper) {
             reply.tamper();
         }
@@ -253,28 +265,33 @@ impl Api {
     }
 
     /// The key that signs an answer: the one that the request names, else the one of the settings.
-    fn signing_key(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> &SigningKey {
-        let (public, certificate) = (&self.keys.public_key, &self.keys.certificate_key);
+    ///
+    /// Where a certificate is named that has a successor, the successor signs, as in the days after a rotation.
+    fn signer(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> Hand {
         let named = headers.get(SERIAL).and_then(|value| value.to_str().ok());
-        match named {
-            _ if !settings.certificates => public,
-            Some(named) if named == public.id => public,
-            Some(named) if named == certificate.id => certificate,
+        let platforms = self.keys.platforms();
+        let certificate = match named {
+            _ if !settings.certificates => false,
+            // A certificate that has been replaced long ago still says that its client trusts certificates.
+            Some(named) if !named.starts_with("PUB_KEY_ID_") => true,
+            Some(named) if named == self.keys.public_key.id => false,
             // Whoever fetches certificates has nothing yet to verify with but what it fetches.
-            None if operation == Some("certificates.list") => certificate,
-            _ if settings.sign_with == SignWith::Certificate => certificate,
-            _ => public,
-        }
+            None if operation == Some("certificates.list") => true,
+            _ => settings.sign_with == SignWith::Certificate,
+        };
+        Hand { certificate, platform: platforms.into_iter().next() }
     }
 
     /// Adds the signature headers, wrongly where a fault asks for it.
-    fn sign(&self, reply: &mut Reply, key: &SigningKey, now: i64, nonce: &str, fault: Option<&Fault>) {
+    fn sign(&self, reply: &mut Reply, hand: &Hand, now: i64, nonce: &str, fault: Option<&Fault>) {
+        let public = &self.keys.public_key;
+        let platform = hand.platform.as_deref().map_or(public, |platform| &platform.key);
+        let (key, forger) = if hand.certificate { (platform, public) } else { (public, platform) };
         let timestamp = match fault {
             Some(Fault::Stale) => now - FAR,
             Some(Fault::Future) => now + FAR,
             _ => now,
         };
-        let forger = if key.id == self.keys.public_key.id { &self.keys.certificate_key } else { &self.keys.public_key };
         let hand = if fault == Some(&Fault::Forge) { forger } else { key };
         let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
         message.extend_from_slice(&reply.body);

@@ -29,6 +29,7 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/ledger", get(ledger))
         .route("/events", get(events))
         .route("/reset", post(reset))
+        .route("/rotate", post(rotate))
         .route("/act", post(act))
         .route("/clock", get(clock).post(set_clock))
         .route("/settings", get(settings).post(set_settings))
@@ -65,7 +66,7 @@ async fn read(request: Request) -> Result<Value, String> {
 async fn unknown(request: Request) -> Response {
     let message = format!(
         "{} {} is no control path; there are GET /_sandbox/health requests ledger events clock settings, and POST \
-         /_sandbox/reset act clock settings",
+         /_sandbox/reset rotate act clock settings",
         request.method(),
         request.uri().path()
     );
@@ -120,6 +121,13 @@ async fn events(State(api): State<Arc<Api>>) -> Response {
 async fn reset(State(api): State<Arc<Api>>) -> Response {
     api.world().reset();
     json(&json!({"reset": true}))
+}
+
+async fn rotate(State(api): State<Arc<Api>>) -> Response {
+    match api.rotate() {
+        Ok(serial) => json(&json!({"platform_serial": serial})),
+        Err(message) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
+    }
 }
 
 async fn act(State(api): State<Arc<Api>>, request: Request) -> Response {

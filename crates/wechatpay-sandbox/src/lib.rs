@@ -231,6 +231,15 @@ impl Sandbox {
         self.api.world().act(action)
     }
 
+    /// Gives the platform a new key and certificate, which sign from now on where a certificate signs; the ones before
+    /// stay valid beside them. Names the new serial number. Takes a tenth of a second and more.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn rotate(&self) -> Result<String, String> {
+        self.api.rotate()
+    }
+
     /// Forgets all state, the log and the nonces; keeps keys, clock and settings.
     pub fn reset(&self) {
         self.api.world().reset();

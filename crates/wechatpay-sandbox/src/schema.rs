@@ -242,7 +242,9 @@ fn tighten(schema: &mut Value) {
     if let Some((class, least, most)) = node.get("pattern").and_then(Value::as_str).and_then(split_pattern) {
         node.insert("pattern".to_owned(), json!(format!("^{class}*$")));
         node.insert("minLength".to_owned(), json!(least));
-        node.insert("maxLength".to_owned(), json!(most));
+        if let Some(most) = most {
+            node.insert("maxLength".to_owned(), json!(most));
+        }
     }
     if node.get("x-case-blind") == Some(&Value::Bool(true))
         && let Some(Value::Array(values)) = node.remove("enum")
@@ -260,11 +262,12 @@ fn tighten(schema: &mut Value) {
     }
 }
 
-/// `^[class]{m,n}$` in its parts, so that length and characters are reported apart.
-fn split_pattern(pattern: &str) -> Option<(&str, u64, u64)> {
+/// `^[class]{m,n}$` or `^[class]{m,}$` in its parts, so that length and characters are reported apart.
+fn split_pattern(pattern: &str) -> Option<(&str, u64, Option<u64>)> {
     let (class, bounds) = pattern.strip_prefix('^')?.strip_suffix("}$")?.rsplit_once('{')?;
     let (least, most) = bounds.split_once(',').unwrap_or((bounds, bounds));
-    Some((class, least.parse().ok()?, most.parse().ok()?))
+    let most = if most.is_empty() { None } else { Some(most.parse().ok()?) };
+    Some((class, least.parse().ok()?, most))
 }
 
 /// A pattern for the text in either case.

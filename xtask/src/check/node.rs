@@ -26,8 +26,11 @@ pub(super) enum Place {
 }
 
 pub(super) fn check(scope: &Scope, node: &Node, pointer: &str, place: Place, findings: &mut Findings) {
-    let of_property =
-        [("x-alias", node.alias.is_some()), ("x-blank", node.blank.is_some()), ("x-sensitive", node.sensitive.is_some())];
+    let of_property = [
+        ("x-alias", node.alias.is_some()),
+        ("x-blank", node.blank.is_some()),
+        ("x-sensitive", node.sensitive.is_some()),
+    ];
     for (word, _) in of_property.into_iter().filter(|(_, there)| *there && place != Place::Property) {
         findings.add(&below(pointer, word), format_args!("`{word}` is of properties"), "move it to the property");
     }
@@ -68,7 +71,8 @@ pub(super) fn check(scope: &Scope, node: &Node, pointer: &str, place: Place, fin
 
 fn check_reference(scope: &Scope, node: &Node, reference: &str, pointer: &str, place: Place, findings: &mut Findings) {
     let at = below(pointer, "$ref");
-    let beside = keywords(node).into_iter().filter(|word| !matches!(*word, "title" | "description" | "x-alias" | "x-blank"));
+    let beside =
+        keywords(node).into_iter().filter(|word| !matches!(*word, "title" | "description" | "x-alias" | "x-blank"));
     for word in beside {
         let remedy = "draft-07 ignores it there: move it into the definition";
         findings.add(&below(pointer, word), format_args!("`{word}` beside a `$ref`"), remedy);

@@ -70,14 +70,14 @@ fn paginated(scope: &Scope, structs: &Structs, operation: &Operation, page: &Pag
     let total = match &page.total {
         Some(total) => {
             let (total, required) = structs.field(response_name, response, total.trim_start_matches('/'))?;
-            let total = get(&total.ident, required, quote!(response));
+            let total = get(total.ident, required, quote!(response));
             quote! { fn total(response: &Self::Response) -> Option<i64> { #total } }
         }
         None => quote! { fn total(_: &Self::Response) -> Option<i64> { None } },
     };
     let (get_offset, get_limit) =
-        (get(&offset.ident, offset_required, quote!(self)), get(&limit.ident, limit_required, quote!(self)));
-    let (offset, items, item) = (&offset.ident, &items.ident, items.item()?);
+        (get(offset.ident, offset_required, quote!(self)), get(limit.ident, limit_required, quote!(self)));
+    let (offset, items, item) = (offset.ident, items.ident, items.item()?);
     let ident = format_ident!("{name}");
     Ok(quote! {
         impl Paginated for #ident {

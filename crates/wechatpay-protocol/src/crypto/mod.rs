@@ -1,6 +1,6 @@
 //! Cryptography behind small traits, and two providers that implement them.
 //!
-//! A provider is named by its path ([`aws_lc`], [`rsa`]), never chosen by a `cfg`: both may be compiled in, and a user
+//! A provider is named by its path (`aws_lc`, `rsa`), never chosen by a `cfg`: both may be compiled in, and a user
 //! may bring a third (an HSM, a KMS, another scheme) by implementing [`Signer`] or [`AsyncSigner`] and
 //! [`VerifyingKey`]; [`pkcs8_from_pem`], [`spki_from_pem`] and [`Certificate`] read the files for it.
 

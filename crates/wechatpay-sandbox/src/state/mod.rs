@@ -141,8 +141,8 @@ impl Once {
     /// Acts once for each request number in a scope.
     fn within(&self, call: &mut Call<'_>, scope: String, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
         let number = match call.spec.idempotency() {
-            Idempotency::Key(pointer) if pointer.starts_with('/') => {
-                call.request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+            Idempotency::Key(place) if place.starts_with('/') => {
+                call.request.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
             }
             Idempotency::Key(field) => call.text(field),
             _ => String::new(),

@@ -113,8 +113,17 @@ pub(super) fn rule(rule: &Rule) -> String {
         Rule::RequiredIf { at, is, then } => format!("where {at} is {is}, {then} is required"),
         Rule::WidthMax { at, narrow, wide } => format!("{at}: at most {wide} Chinese or {narrow} Latin characters"),
         Rule::FromNow { at, min, max } => {
-            let from = if *min == 0 { "now".to_owned() } else { format!("{} from now", duration(*min)) };
-            format!("{at}: between {from} and {} from now", duration(*max))
+            let moment = |seconds: i64| match seconds {
+                0 => "now".to_owned(),
+                seconds if seconds < 0 => format!("{} ago", duration(-seconds)),
+                seconds => format!("{} from now", duration(seconds)),
+            };
+            match (min, max) {
+                (Some(min), Some(max)) => format!("{at}: between {} and {}", moment(*min), moment(*max)),
+                (Some(min), None) => format!("{at}: not before {}", moment(*min)),
+                (None, Some(max)) => format!("{at}: not after {}", moment(*max)),
+                (None, None) => format!("{at}: any time"),
+            }
         }
         Rule::Caller { at } => format!("{at} is the merchant id of the caller"),
         other => format!("{other:?}"),
