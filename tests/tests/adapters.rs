@@ -66,7 +66,8 @@ fn read_request(stream: &mut TcpStream) -> String {
         request.extend_from_slice(&chunk[..read]);
         let text = String::from_utf8_lossy(&request);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let length =
+                head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             if read == 0 || body.len() >= length.unwrap_or(0usize) {
                 return text.into_owned();
             }
@@ -89,7 +90,8 @@ fn asynchronous(transport: impl Transport, address: SocketAddr) -> Answer {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (parts, body) = transport.call(request(address)).await?.into_parts();
-        let body = body.collect().await.map_err(|error| *error.into().downcast::<TransportError>().expect("its own kind"))?;
+        let body =
+            body.collect().await.map_err(|error| *error.into().downcast::<TransportError>().expect("its own kind"))?;
         Ok((parts.status.as_u16(), parts.headers, body.to_bytes()))
     })
 }
@@ -155,7 +157,8 @@ fn a_request_goes_out_as_it_was_signed() {
         let (head, body) = asked.split_once("\r\n\r\n").expect("a head");
         assert!(head.starts_with("POST /v3/a%7Cb?c=%27d HTTP/1.1\r\n"), "{name}: {head}");
         assert_eq!(body, "{\"a\":1}", "{name}");
-        let mut names: Vec<_> = head.lines().skip(1).map(|line| line.split(':').next().unwrap_or_default().to_lowercase()).collect();
+        let mut names: Vec<_> =
+            head.lines().skip(1).map(|line| line.split(':').next().unwrap_or_default().to_lowercase()).collect();
         names.sort();
         assert_eq!(names, ["accept", "content-length", "host", "user-agent"], "{name}: no header is added");
     }

@@ -28,7 +28,15 @@ fn describe(spec: &Spec) -> String {
     };
     writeln!(text, "{} {}", spec.method().as_str(), spec.path()).unwrap();
     writeln!(text, "{} ({})", spec.title(), spec.title_zh()).unwrap();
-    writeln!(text, "query {:?}, header {:?}, body {:?}, answer {:?}", spec.query(), spec.header(), spec.body(), spec.answer()).unwrap();
+    writeln!(
+        text,
+        "query {:?}, header {:?}, body {:?}, answer {:?}",
+        spec.query(),
+        spec.header(),
+        spec.body(),
+        spec.answer()
+    )
+    .unwrap();
     writeln!(text, "idempotency: {}{key}", spec.idempotency().as_str()).unwrap();
     if let Some(page) = spec.page() {
         writeln!(text, "page: {page:?}").unwrap();
@@ -60,7 +68,8 @@ fn describe(spec: &Spec) -> String {
     spec.rules().iter().for_each(|rule| writeln!(text, "  {rule:?}").unwrap());
     text.push_str("\nerrors\n");
     for row in spec.errors() {
-        writeln!(text, "  {} {} [{}] {} → {}", row.status(), row.code(), row.message(), row.meaning(), row.remedy()).unwrap();
+        writeln!(text, "  {} {} [{}] {} → {}", row.status(), row.code(), row.message(), row.meaning(), row.remedy())
+            .unwrap();
     }
     text
 }

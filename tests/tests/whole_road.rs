@@ -21,7 +21,9 @@ use wechatpay_protocol::{
 };
 use wechatpay_reqwest::{BlockingReqwest, Reqwest};
 use wechatpay_sandbox::{Basis, Sandbox};
-use wechatpay_tests::road::{Watched, WithHeader, base, certificate, client, from_now, merchant, merchant_rsa, public_key};
+use wechatpay_tests::road::{
+    Watched, WithHeader, base, certificate, client, from_now, merchant, merchant_rsa, public_key,
+};
 use wechatpay_tests::story::{Example, set};
 
 /// Seed 000's example, put right, with times that the sandbox's clock allows.
@@ -109,7 +111,8 @@ async fn the_whole_road_over_reqwest_and_hyper_with_the_oracle_between() {
 async fn the_pure_rust_provider_and_certificate_mode_walk_it_too() {
     let sandbox = Sandbox::start().await.expect("a sandbox");
     let credentials = sandbox.merchant();
-    let client = Client::new(Hyper::new(), merchant_rsa(&credentials), certificate(&credentials)).with_base_url(base(&sandbox));
+    let client =
+        Client::new(Hyper::new(), merchant_rsa(&credentials), certificate(&credentials)).with_base_url(base(&sandbox));
     let create: CreateCouponStock = typed(create_coupon_stock(&sandbox, "1"));
     let created = client.send(&create).await.expect("created");
     assert_eq!(created.serial, credentials.platform_serial, "the sandbox signs with the key that was announced");
@@ -137,8 +140,12 @@ fn the_blocking_client_walks_it_without_a_runtime_of_its_own() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sandbox = runtime.block_on(Sandbox::start()).expect("a sandbox");
     let credentials = sandbox.merchant();
-    let client = BlockingClient::new(BlockingReqwest::new().expect("a client"), merchant(&credentials), public_key(&credentials))
-        .with_base_url(base(&sandbox));
+    let client = BlockingClient::new(
+        BlockingReqwest::new().expect("a client"),
+        merchant(&credentials),
+        public_key(&credentials),
+    )
+    .with_base_url(base(&sandbox));
     let create: CreateCouponStock = typed(create_coupon_stock(&sandbox, "1"));
     let stock_id = client.send(&create).expect("created").value.stock_id;
     // Seed 001's ways to a path: typed as above, by path string, by index; the answer is untyped.
@@ -207,7 +214,10 @@ async fn codes_are_sorted_into_the_four_documented_lists() {
     assert_eq!(answer["exist_codes"], json!(["OLD"]));
     assert_eq!(answer["duplicate_codes"], json!(["TWICE"]));
     assert_eq!(answer["fail_codes"][0]["code"], "LENGTH_LIMIT");
-    assert_eq!((&answer["success_count"], &answer["fail_count"], &answer["total_count"]), (&json!(2), &json!(1), &json!(4)));
+    assert_eq!(
+        (&answer["success_count"], &answer["fail_count"], &answer["total_count"]),
+        (&json!(2), &json!(1), &json!(4))
+    );
 
     // The same number again: the same answer, and each code is there once.
     assert_eq!(client.post(&path, &second).await.expect("repeated").value, answer);
@@ -337,7 +347,12 @@ async fn every_documented_error_row_comes_back_as_its_code_with_its_remedy() {
             };
             match outcome {
                 Err(Error::Api(refusal)) => {
-                    assert_eq!((refusal.status, refusal.code.as_str()), (row.status(), row.code()), "{} {fault}", spec.id());
+                    assert_eq!(
+                        (refusal.status, refusal.code.as_str()),
+                        (row.status(), row.code()),
+                        "{} {fault}",
+                        spec.id()
+                    );
                     let documented = wechatpay_protocol::response::document(
                         Some(spec),
                         refusal.status,
@@ -390,7 +405,13 @@ async fn every_single_bit_change_of_a_signed_answer_is_refused() {
         assert_eq!(verify(&headers, &changed, &trust, now), Err(UnverifiedReason::Mismatch), "bit {bit} of the body");
         changes += 1;
     }
-    for name in ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-serial", "wechatpay-signature", "wechatpay-signature-type"] {
+    for name in [
+        "wechatpay-timestamp",
+        "wechatpay-nonce",
+        "wechatpay-serial",
+        "wechatpay-signature",
+        "wechatpay-signature-type",
+    ] {
         let name = HeaderName::from_static(name);
         let value = headers[&name].as_bytes().to_vec();
         for bit in 0..value.len() * 8 {
@@ -441,7 +462,8 @@ async fn an_operation_without_state_is_answered_from_its_example_and_says_so() {
         let before = sandbox.requests().len();
         let outcome = client.call(example.spec, example.request()).await;
         let requests = sandbox.requests();
-        let Some(logged) = requests.iter().max_by_key(|exchange| exchange.id).filter(|_| requests.len() > before) else {
+        let Some(logged) = requests.iter().max_by_key(|exchange| exchange.id).filter(|_| requests.len() > before)
+        else {
             // Refused before anything was sent: the example is of another caller or another day.
             assert!(matches!(outcome, Err(Error::Invalid(_))), "{}: {outcome:?}", example.title());
             continue;
