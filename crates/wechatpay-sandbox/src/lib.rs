@@ -31,6 +31,7 @@ mod keys;
 mod log;
 mod multipart;
 mod nonces;
+mod reading;
 mod rules;
 mod schema;
 mod server;
@@ -40,6 +41,8 @@ mod state;
 pub use ambient::Clock;
 pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
+#[doc(hidden)]
+pub use reading::Reading;
 pub use schema::Violation;
 pub use settings::{
     BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, SendRefusals, Settings,
