@@ -26,7 +26,7 @@ fn places(value: &Value, pointer: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let pointer = format!("{pointer}/{name}");
+                let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
                 found.push(pointer.clone());
                 places(value, &pointer, found);
             }

@@ -139,7 +139,9 @@ pub(crate) fn time_text(seconds: i64) -> String {
 
 /// Unix seconds and nanoseconds of an RFC 3339 text.
 pub(crate) fn instant(text: &str) -> Option<(i64, u32)> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    // The parser takes any separator between date and time.
+    let time =
+        OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| matches!(text.as_bytes().get(10), Some(b'T' | b't')))?;
     Some((time.unix_timestamp(), time.nanosecond()))
 }
 
@@ -213,5 +215,6 @@ mod tests {
         assert_eq!(instant("2015-05-20T13:29:35.120+08:00"), Some((1_432_099_775, 120_000_000)));
         assert_eq!(instant("2015-05-20T05:29:35Z"), Some((1_432_099_775, 0)));
         assert_eq!(instant("2015-05-20 13:29"), None);
+        assert_eq!(instant("2015-05-20 13:29:35Z"), None);
     }
 }
