@@ -26,6 +26,8 @@ pub(crate) struct Account {
     pub(crate) base: BaseUrl,
     pub(crate) merchant: Merchant<aws_lc::Signer>,
     pub(crate) trust: Arc<dyn Verifier>,
+    /// Whether nobody is trusted before the platform certificates have been downloaded.
+    pub(crate) downloads: bool,
 }
 
 impl Account {
@@ -35,7 +37,8 @@ impl Account {
         let sender = reader.sender();
         let key = reader.apiv3_key();
         let trust = reader.trust(key);
-        reader.finish(sender.zip(trust).map(|((base, merchant), trust)| Self { base, merchant, trust }))
+        let downloads = !reader.has_trust();
+        reader.finish(sender.zip(trust).map(|((base, merchant), trust)| Self { base, merchant, trust, downloads }))
     }
 
     /// The account, and the certificates that it is going to download: those alone, not the configured ones.
@@ -53,7 +56,7 @@ impl Account {
         });
         reader.finish(sender.zip(certificates).map(|((base, merchant), certificates)| {
             let trust = Arc::clone(&certificates) as Arc<dyn Verifier>;
-            (Self { base, merchant, trust }, certificates)
+            (Self { base, merchant, trust, downloads: false }, certificates)
         }))
     }
 }
@@ -74,7 +77,7 @@ impl Addressee {
         let trust = reader.trust(key.clone());
         let sender = if reader.has_trust() { None } else { reader.sender() };
         let addressee = key.zip(trust).map(|(key, trust)| {
-            let account = |(base, merchant)| Account { base, merchant, trust: Arc::clone(&trust) };
+            let account = |(base, merchant)| Account { base, merchant, trust: Arc::clone(&trust), downloads: true };
             Self { key, downloads: sender.map(account), trust }
         });
         reader.finish(addressee)

@@ -107,7 +107,7 @@ pub(crate) fn exchange<T, F: Future<Output = Result<T>>>(
     let outcome = runtime.block_on(async {
         let wire = Wire::new(way.backend)?;
         let under_way = Arc::clone(&wire.under_way);
-        let downloading = Cell::new(account.trust.certificates().is_some_and(|known| known.serials().is_empty()));
+        let downloading = Cell::new(account.downloads);
         let client = way.client(account, wire);
         let all = async {
             if downloading.get() {

@@ -94,7 +94,9 @@ impl<'a> Capture<'a> {
                 }
                 None if number == 1 && is_request_line(line) => {}
                 None => {
-                    return Err(format!(":{number}: no header; write `Name: value`, and an empty line before the body"));
+                    return Err(format!(
+                        ":{number}: no header; write `Name: value`, and an empty line before the body"
+                    ));
                 }
             }
         }
