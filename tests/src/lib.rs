@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+pub mod generate;
 pub mod oracle;
 mod readme;
+pub mod rehearsal;
 pub mod road;
+pub mod stage;
 pub mod story;

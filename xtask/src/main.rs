@@ -4,6 +4,7 @@ mod catalog;
 mod check;
 mod ci;
 mod codegen;
+mod cost;
 mod limits;
 mod names;
 mod readme;
@@ -31,6 +32,7 @@ Chores:
   codegen          make crates/wechatpay-model/src/generated and the tables of README.md from schemas/
   codegen --check  list every generated file that is stale, missing or no longer wanted
   tidy             check what the compiler does not: crate edges, features, house rules
+  model-cost       how long the compiler takes for the model, against plain structs of the same fields
   ci               everything that CI runs, in its order, up to the first failure
 
 A chore that finds something lists all of it and exits with 1.
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["codegen"] => codegen::run(root, Mode::Write),
         ["codegen", "--check"] => codegen::run(root, Mode::Check),
         ["tidy"] => tidy::run(root),
+        ["model-cost"] => cost::run(root),
         ["ci"] => ci::run(root),
         other => {
             eprint!("{HELP}");

@@ -9,7 +9,7 @@ mod types;
 
 pub(crate) use docs::{escape, method};
 
-use crate::catalog::{Catalog, Family, Scope};
+use crate::catalog::{Catalog, Family, Notification, Operation, Scope};
 use crate::schema::Node;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -237,5 +237,41 @@ fn mod_file(catalog: &Catalog) -> anyhow::Result<String> {
             ALL.iter().flat_map(|notifications| notifications.iter().copied())
         }
     })?;
+    file.text(each(catalog));
     Ok(file.finish())
+}
+
+/// The macros that name every type, so that a test need not. A macro is expanded under the features of the crate that
+/// calls it, and so each family has one of its own, that is empty where the family is switched off.
+fn each(catalog: &Catalog) -> String {
+    let mut text = String::new();
+    for (name, what) in [("operation", "operation"), ("payload", "payload of a notification")] {
+        text += &format!(
+            "/// Calls a macro with the type of each {what} of the families that are switched on.\n#[doc(hidden)]\n\
+             #[macro_export]\nmacro_rules! for_each_{name} {{\n    ($call:ident) => {{\n"
+        );
+        for family in &catalog.families {
+            text += &format!("        $crate::__each_of_{}! {{ {name} $call }}\n", family.name);
+        }
+        text += "    };\n}\n\n";
+    }
+    for Family { name, operations, notifications, .. } in &catalog.families {
+        text += &format!(
+            "#[cfg(feature = \"{name}\")]\n#[doc(hidden)]\n#[macro_export]\nmacro_rules! __each_of_{name} {{\n"
+        );
+        let operations: Vec<_> = operations.iter().map(Operation::request_type).collect();
+        let payloads: Vec<_> = notifications.iter().map(Notification::payload_type).collect();
+        for (kind, types) in [("operation", operations), ("payload", payloads)] {
+            text += &format!("    ({kind} $call:ident) => {{\n");
+            for ty in types {
+                text += &format!("        $call! {{ $crate::{name}::{ty} }}\n");
+            }
+            text += "    };\n";
+        }
+        text += &format!(
+            "}}\n\n#[cfg(not(feature = \"{name}\"))]\n#[doc(hidden)]\n#[macro_export]\n\
+             macro_rules! __each_of_{name} {{\n    ($kind:ident $call:ident) => {{}};\n}}\n\n"
+        );
+    }
+    text.trim_end().to_owned() + "\n"
 }

@@ -65,3 +65,174 @@ pub fn notifications() -> impl Iterator<Item = &'static EventSpec> {
     ];
     ALL.iter().flat_map(|notifications| notifications.iter().copied())
 }
+
+/// Calls a macro with the type of each operation of the families that are switched on.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_operation {
+    ($call:ident) => {
+        $crate::__each_of_busifavor! { operation $call }
+        $crate::__each_of_certificates! { operation $call }
+        $crate::__each_of_favor! { operation $call }
+        $crate::__each_of_partnerships! { operation $call }
+        $crate::__each_of_paygiftactivity! { operation $call }
+    };
+}
+
+/// Calls a macro with the type of each payload of a notification of the families that are switched on.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! for_each_payload {
+    ($call:ident) => {
+        $crate::__each_of_busifavor! { payload $call }
+        $crate::__each_of_certificates! { payload $call }
+        $crate::__each_of_favor! { payload $call }
+        $crate::__each_of_partnerships! { payload $call }
+        $crate::__each_of_paygiftactivity! { payload $call }
+    };
+}
+
+#[cfg(feature = "busifavor")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_busifavor {
+    (operation $call:ident) => {
+        $call! { $crate::busifavor::AssociateOrder }
+        $call! { $crate::busifavor::CreateStock }
+        $call! { $crate::busifavor::CreateSubsidyPayment }
+        $call! { $crate::busifavor::CreateSubsidyReturn }
+        $call! { $crate::busifavor::DeactivateCoupon }
+        $call! { $crate::busifavor::DeleteCouponCode }
+        $call! { $crate::busifavor::DisassociateOrder }
+        $call! { $crate::busifavor::GetCallback }
+        $call! { $crate::busifavor::GetCouponCode }
+        $call! { $crate::busifavor::GetStock }
+        $call! { $crate::busifavor::GetSubsidyPayment }
+        $call! { $crate::busifavor::GetSubsidyReturn }
+        $call! { $crate::busifavor::GetUserCoupon }
+        $call! { $crate::busifavor::ListCouponCodes }
+        $call! { $crate::busifavor::ListSubsidyPayments }
+        $call! { $crate::busifavor::ListUserCoupons }
+        $call! { $crate::busifavor::PreSendProductCoupon }
+        $call! { $crate::busifavor::ReturnCoupon }
+        $call! { $crate::busifavor::SendCard }
+        $call! { $crate::busifavor::SendCoupon }
+        $call! { $crate::busifavor::SendProductCoupon }
+        $call! { $crate::busifavor::SetCallback }
+        $call! { $crate::busifavor::UpdateStock }
+        $call! { $crate::busifavor::UpdateStockBudget }
+        $call! { $crate::busifavor::UploadCouponCodes }
+        $call! { $crate::busifavor::UseCoupon }
+    };
+    (payload $call:ident) => {
+        $call! { $crate::busifavor::CouponSend }
+    };
+}
+
+#[cfg(not(feature = "busifavor"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_busifavor {
+    ($kind:ident $call:ident) => {};
+}
+
+#[cfg(feature = "certificates")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_certificates {
+    (operation $call:ident) => {
+        $call! { $crate::certificates::List }
+    };
+    (payload $call:ident) => {
+    };
+}
+
+#[cfg(not(feature = "certificates"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_certificates {
+    ($kind:ident $call:ident) => {};
+}
+
+#[cfg(feature = "favor")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_favor {
+    (operation $call:ident) => {
+        $call! { $crate::favor::CreateCouponStock }
+        $call! { $crate::favor::GetCallback }
+        $call! { $crate::favor::GetRefundFlow }
+        $call! { $crate::favor::GetRefundFlowByDay }
+        $call! { $crate::favor::GetStock }
+        $call! { $crate::favor::GetUseFlow }
+        $call! { $crate::favor::GetUseFlowByDay }
+        $call! { $crate::favor::GetUserCoupon }
+        $call! { $crate::favor::ListStockItems }
+        $call! { $crate::favor::ListStockMerchants }
+        $call! { $crate::favor::ListStocks }
+        $call! { $crate::favor::ListUserCoupons }
+        $call! { $crate::favor::PauseStock }
+        $call! { $crate::favor::RestartStock }
+        $call! { $crate::favor::SendCoupon }
+        $call! { $crate::favor::SetCallback }
+        $call! { $crate::favor::StartStock }
+        $call! { $crate::favor::StopStock }
+        $call! { $crate::favor::UpdateStockGoods }
+        $call! { $crate::favor::UploadImage }
+    };
+    (payload $call:ident) => {
+        $call! { $crate::favor::CouponUse }
+    };
+}
+
+#[cfg(not(feature = "favor"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_favor {
+    ($kind:ident $call:ident) => {};
+}
+
+#[cfg(feature = "partnerships")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_partnerships {
+    (operation $call:ident) => {
+        $call! { $crate::partnerships::CreatePartnership }
+        $call! { $crate::partnerships::ListPartnerships }
+        $call! { $crate::partnerships::TerminatePartnership }
+    };
+    (payload $call:ident) => {
+    };
+}
+
+#[cfg(not(feature = "partnerships"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_partnerships {
+    ($kind:ident $call:ident) => {};
+}
+
+#[cfg(feature = "paygiftactivity")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_paygiftactivity {
+    (operation $call:ident) => {
+        $call! { $crate::paygiftactivity::AddActivityMerchants }
+        $call! { $crate::paygiftactivity::CreateActivity }
+        $call! { $crate::paygiftactivity::DeleteActivityMerchants }
+        $call! { $crate::paygiftactivity::GetActivity }
+        $call! { $crate::paygiftactivity::ListActivities }
+        $call! { $crate::paygiftactivity::ListActivityGoods }
+        $call! { $crate::paygiftactivity::ListActivityMerchants }
+        $call! { $crate::paygiftactivity::TerminateActivity }
+    };
+    (payload $call:ident) => {
+    };
+}
+
+#[cfg(not(feature = "paygiftactivity"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_paygiftactivity {
+    ($kind:ident $call:ident) => {};
+}

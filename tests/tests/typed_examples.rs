@@ -1,0 +1,213 @@
+//! Each operation as its documents show it, on the whole road: typed request, client, HTTP, sandbox, verified typed answer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use wechatpay_hyper::Hyper;
+use wechatpay_model::operation::{Answer, Body, Idempotency};
+use wechatpay_model::types::Timestamp;
+use wechatpay_model::{Operation, Spec};
+use wechatpay_protocol::request::File;
+use wechatpay_protocol::{Client, Error, Transport, TransportError};
+use wechatpay_sandbox::Sandbox;
+use wechatpay_tests::generate::Schema;
+use wechatpay_tests::road::client;
+use wechatpay_tests::story::{Example, MCHID};
+
+/// What is uploaded where a file belongs.
+const FILE: &[u8] = b"\xff\xd8\xff no picture";
+
+/// How many operations are answered by a refusal because only a longer story leads to what they ask for.
+const REFUSED: usize = 0;
+
+/// A transport that keeps the last body.
+struct Keeping {
+    inner: Hyper,
+    body: Arc<Mutex<Bytes>>,
+}
+
+impl Transport for Keeping {
+    type Body = Full<Bytes>;
+
+    async fn call(&self, request: http::Request<Bytes>) -> Result<http::Response<Full<Bytes>>, TransportError> {
+        let (parts, body) = self.inner.call(request).await?.into_parts();
+        let body = body.collect().await.map_err(TransportError::interrupted)?.to_bytes();
+        *self.body.lock().unwrap() = body.clone();
+        Ok(http::Response::from_parts(parts, Full::new(body)))
+    }
+}
+
+/// Operations in the order of a life: what makes things first, what ends them last.
+fn age(spec: &Spec) -> usize {
+    let verb = spec.id().split(['.', '_']).nth(1).unwrap_or_default();
+    match verb {
+        "create" => 0,
+        "start" | "upload" | "set" | "add" => 1,
+        "send" | "pre" => 2,
+        "use" | "associate" | "pause" => 4,
+        "return" | "disassociate" | "restart" => 5,
+        "stop" | "deactivate" | "delete" | "terminate" => 6,
+        _ => 3,
+    }
+}
+const OLDEST: usize = 6;
+
+/// The road, and what was learnt on it.
+struct Journey {
+    sandbox: Sandbox,
+    client: Client<Keeping>,
+    body: Arc<Mutex<Bytes>>,
+    /// Ids that answers named: family and field → value.
+    ids: BTreeMap<(&'static str, String), Value>,
+    answered: BTreeSet<&'static str>,
+    refused: BTreeMap<&'static str, String>,
+    numbers: u32,
+}
+
+impl Journey {
+    async fn start() -> Self {
+        let sandbox = Sandbox::builder().merchant(MCHID).start().await.expect("a sandbox");
+        let body = Arc::default();
+        let client = client(&sandbox, Keeping { inner: Hyper::new(), body: Arc::clone(&body) });
+        let (ids, answered, refused) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { sandbox, client, body, ids, answered, refused, numbers: 0 }
+    }
+
+    /// Sends the first example that is accepted: as it is printed but for the date, then about things that are there, then
+    /// as the merchant that they belong to.
+    async fn visit<O: Operation + DeserializeOwned>(&mut self) {
+        let spec = O::SPEC;
+        let example =
+            Example::all().find(|example| example.spec.id() == spec.id() && example.json["violations"].is_null());
+        let example = example.unwrap_or_else(|| panic!("{} has no accepted example", spec.id()));
+        let schema = Schema::new(spec.schema());
+        for closeness in 0..3 {
+            if self.answered.contains(spec.id()) {
+                return;
+            }
+            let mut request = example.request();
+            move_times(&mut request, self.sandbox.now() - example.now());
+            if spec.body() == Body::Multipart {
+                let digest = Sha256::digest(FILE);
+                request["sha256"] = json!(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+            }
+            schema.walk_request(&mut request, &mut |name, node, value| {
+                let known = self.ids.get(&(spec.family(), name.to_owned()));
+                let merchant = node["x-type"] == json!("MchId");
+                match known {
+                    Some(known) if closeness > 0 => *value = known.clone(),
+                    _ if merchant && (closeness > 1 || value == example.caller()) => *value = json!(MCHID),
+                    _ => {}
+                }
+            });
+            if let (Idempotency::Key(place), true) = (spec.idempotency(), closeness > 0) {
+                self.numbers += 1;
+                let place = if place.starts_with('/') { place.to_owned() } else { format!("/{place}") };
+                *request.pointer_mut(&place).expect("the request number") = json!(format!("{MCHID}{}", self.numbers));
+            }
+            self.send::<O>(&schema, request).await;
+        }
+    }
+
+    async fn send<O: Operation + DeserializeOwned>(&mut self, schema: &Schema, request: Value) {
+        let spec = O::SPEC;
+        let typed: O = serde_json::from_value(request).unwrap_or_else(|error| panic!("{}: {error}", spec.id()));
+        let outcome = match spec.body() {
+            Body::Multipart => self.client.upload(&typed, File { name: "picture.jpg", bytes: FILE }).await,
+            _ => self.client.send(&typed).await,
+        };
+        match outcome {
+            Ok(reply) => {
+                assert!((200..300).contains(&reply.status), "{}: {}", spec.id(), reply.status);
+                let body = self.body.lock().unwrap().clone();
+                self.learn(spec, schema, &body);
+                self.answered.insert(spec.id());
+                self.refused.remove(spec.id());
+            }
+            Err(Error::Api(refusal)) => {
+                assert!(refusal.authenticated, "{}: {refusal}", spec.id());
+                self.refused.insert(spec.id(), refusal.to_string());
+            }
+            // Another example of the same thing may be as good as none.
+            Err(Error::Invalid(invalid)) => {
+                self.refused.insert(spec.id(), invalid.to_string());
+            }
+            Err(error) => panic!("{}: {error}", spec.id()),
+        }
+    }
+
+    /// Holds an answer against its schema, and keeps the ids that it names.
+    fn learn(&mut self, spec: &'static Spec, schema: &Schema, body: &[u8]) {
+        let Some(document) = schema.answer_document() else {
+            assert!(spec.answer() == Answer::Empty && body.is_empty(), "{}", spec.id());
+            return;
+        };
+        let answer: Value = serde_json::from_slice(body).expect("JSON");
+        let options = jsonschema::options().with_draft(jsonschema::Draft::Draft7).should_validate_formats(true);
+        let validator = options.build(&document).unwrap_or_else(|error| panic!("{}: {error}", spec.id()));
+        let wrong: Vec<_> =
+            validator.iter_errors(&answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(wrong.is_empty(), "{} answers {answer}, and {wrong:#?}", spec.id());
+        collect_ids(&answer, &mut |name, value| {
+            self.ids.entry((spec.family(), name.to_owned())).or_insert_with(|| value.clone());
+        });
+    }
+}
+
+/// Moves every time in a request by so many seconds.
+fn move_times(value: &mut Value, seconds: i64) {
+    match value {
+        Value::String(text) => {
+            if let Some(instant) = Timestamp::new(text.as_str()).instant()
+                && let Some(moved) = Timestamp::from_unix(instant.seconds + seconds)
+            {
+                *text = moved.as_str().to_owned();
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| move_times(item, seconds)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| move_times(field, seconds)),
+        _ => {}
+    }
+}
+
+fn collect_ids(value: &Value, keep: &mut impl FnMut(&str, &Value)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_ids(item, keep)),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if field.is_string() && (name.ends_with("_id") || name == "coupon_code") {
+                    keep(name, field);
+                }
+                collect_ids(field, keep);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_operation_gets_a_typed_answer_that_keeps_to_its_schema() {
+    let mut journey = Journey::start().await;
+    for _ in 0..2 {
+        for time in 0..=OLDEST {
+            macro_rules! each {
+                ($operation:ty) => {
+                    if age(<$operation>::SPEC) == time {
+                        Box::pin(journey.visit::<$operation>()).await;
+                    }
+                };
+            }
+            wechatpay_model::for_each_operation!(each);
+        }
+    }
+    let Journey { answered, refused, .. } = journey;
+    println!("{} operations answered", answered.len());
+    assert_eq!(answered.len() + refused.len(), wechatpay_model::operations().count());
+    assert!(refused.len() <= REFUSED, "{refused:#?}");
+}
