@@ -303,13 +303,16 @@ fn a_list_that_is_interrupted_says_where_to_go_on() {
     assert!(stderr.contains("1 item was printed before that") && stderr.contains("offset=1"), "{stderr}");
 }
 
+/// Words of a command line.
+type Words<'a> = &'a [&'a str];
+
 #[test]
 fn a_call_is_repeated_only_when_asked_and_where_it_may() {
     let sandbox = Sandbox::start();
     let file = sandbox.file("logo.png", "png");
     let upload = ["call", "favor.upload_image", "--file", file.to_str().unwrap()];
     let (read, path) = (["call", "certificates.list"], ["raw", "GET", "/v3/certificates"]);
-    let rows: [(&[&str], &[&str], &str, i32, usize); 7] = [
+    let rows: [(Words, Words, &str, i32, usize); 7] = [
         (&read, &[], "status-429", 1, 0),
         (&read, &["--retry", "1"], "status-429", 1, 1),
         (&read, &["--retry", "3"], "status-429", 0, 2),
