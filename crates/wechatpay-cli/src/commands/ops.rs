@@ -35,12 +35,21 @@ pub(crate) fn run(args: &Ops, output: &Output) -> Result {
 
 fn events(family: Option<&str>, output: &Output) -> Result {
     let of_family = |event: &&EventSpec| family.is_none_or(|family| event.id().split('.').next() == Some(family));
-    notifications().filter(of_family).try_for_each(|event| {
-        if output.json {
-            return output.value(&summary(event.id(), event.schema(), EVENT_KEYS)?);
-        }
-        let (kind, id, title) = (event.event_type(), event.id(), event.title());
-        output.line(format_args!("{STRONG}{kind}{STRONG:#}  {DIM}{id:22}{DIM:#}  {title}"))
+    let events: Vec<_> = notifications().filter(of_family).collect();
+    if output.json {
+        return events
+            .into_iter()
+            .try_for_each(|event| output.value(&summary(event.id(), event.schema(), EVENT_KEYS)?));
+    }
+    let widest = |width: fn(&EventSpec) -> usize| events.iter().map(|event| width(event)).max().unwrap_or(0);
+    let (kind, id) = (widest(|event| event.event_type().len()), widest(|event| event.id().len()));
+    events.iter().try_for_each(|event| {
+        output.line(format_args!(
+            "{STRONG}{:kind$}{STRONG:#}  {DIM}{:id$}{DIM:#}  {}",
+            event.event_type(),
+            event.id(),
+            event.title(),
+        ))
     })
 }
 

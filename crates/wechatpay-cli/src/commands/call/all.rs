@@ -44,7 +44,7 @@ pub(super) fn run(account: &args::Account, way: Way, spec: &'static Spec, mut ar
         Ok(()) => {
             let count = printed.get();
             let s = if count == 1 { "" } else { "s" };
-            output.hint(format_args!("{} · {count} item{s}, each verified", spec.id()));
+            output.hint(format_args!("{} · {count} item{s}, verified", spec.id()));
         }
         Err(failure) => return Err(stopped(failure, page, printed.get(), offset.get())),
     }
