@@ -497,3 +497,52 @@ fn a_sandbox_that_cannot_listen_says_so() {
     let run = run_with(&mut command(&["sandbox", "--listen", &address]), b"");
     assert!(run.code == 5 && run.stderr.contains(&address), "{run:?}");
 }
+
+#[test]
+fn every_operation_is_called_with_its_documented_example() {
+    let sandbox = Sandbox::start();
+    let picture = sandbox.file("picture.png", b"no picture");
+    let (mut reached, mut stayed) = (0, Vec::new());
+    for spec in wechatpay_model::operations() {
+        let schema: Value = serde_json::from_str(spec.schema()).unwrap();
+        let accepted = schema["examples"].as_array().unwrap().iter().find(|example| example["violations"].is_null());
+        let mut request =
+            accepted.unwrap_or_else(|| panic!("{} has no accepted example", spec.id()))["request"].clone();
+        // Of the example only the caller is another one.
+        for name in ["belong_merchant", "mchid", "stock_creator_mchid", "creator_mchid"] {
+            if let Some(mchid) = request.get_mut(name) {
+                *mchid = json!(sandbox.mchid());
+            }
+        }
+        let mut arguments = vec!["call", spec.id(), "-", "--json"];
+        if spec.body() == wechatpay_model::operation::Body::Multipart {
+            request.as_object_mut().unwrap().clear();
+            arguments.extend(["--file", picture.to_str().unwrap()]);
+        }
+        let run = sandbox.run_with(&mut sandbox.command(&arguments), request.to_string().as_bytes());
+        match run.code {
+            0 => {
+                reached += 1;
+                // 204 has nothing to print.
+                assert!(run.json().len() <= 1, "{}: {run:?}", spec.id());
+            }
+            1 => {
+                reached += 1;
+                let error = run.error();
+                assert_eq!(error["authenticated"], true, "{}: {run:?}", spec.id());
+                assert!(error["code"].is_string() && error["request_id"].is_string(), "{}: {run:?}", spec.id());
+            }
+            // Examples of years ago: the time is all that keeps them from being sent.
+            2 => {
+                let error = run.error();
+                for violation in error["violations"].as_array().unwrap() {
+                    assert_eq!(violation["rule"], "from_now", "{}: {run:?}", spec.id());
+                }
+                stayed.push(spec.id());
+            }
+            _ => panic!("{}: {run:?}", spec.id()),
+        }
+    }
+    assert!(stayed.len() <= 4, "{stayed:?}");
+    assert_eq!(reached + stayed.len(), wechatpay_model::operations().count());
+}
