@@ -5,5 +5,7 @@
 pub mod generate;
 pub mod oracle;
 mod readme;
+pub mod rehearsal;
 pub mod road;
+pub mod stage;
 pub mod story;

@@ -111,7 +111,10 @@ fn blocking(address: SocketAddr) -> Answer {
 /// How long the stalled cases wait before they give up.
 const SHORT: Duration = Duration::from_millis(300);
 
-const ADAPTERS: [(&str, fn(SocketAddr) -> Answer); 4] = [
+/// A name, and how to ask with it.
+type Adapter = (&'static str, fn(SocketAddr) -> Answer);
+
+const ADAPTERS: [Adapter; 4] = [
     ("reqwest", |address| {
         let builder = wechatpay_reqwest::reqwest::Client::builder().timeout(SHORT);
         asynchronous(Reqwest::from_builder(builder).expect("a client"), address)

@@ -706,6 +706,7 @@ async fn control_paths_show_and_move_the_sandbox() {
     }
     assert!(world.control("POST", "act", &json!({"act": "audit", "stock_id": "1", "to": "pass"}))["error"].is_string());
     assert!(world.control("GET", "nothing", &Value::Null)["error"].is_string());
+    assert_eq!(world.control("GET", "events", &Value::Null), json!({"events": []}));
     assert!(world.control("DELETE", "clock", &Value::Null)["error"].is_string());
 
     world.control("POST", "reset", &Value::Null);

@@ -16,7 +16,7 @@ With --json every result is one line of JSON, and so is a failure:
   {\"error\": {\"kind\", \"message\", \"operation\", \"problems\": [text],
     \"violations\": [{\"pointer\", \"rule\", \"message\"}], \"reason\", \"status\", \"code\", \"field\", \"issue\",
     \"retry_after\", \"request_id\", \"authenticated\", \"executed\", \"retry\", \"remedy\",
-    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"next\"}}
+    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"printed\", \"next\"}}
 What does not apply is left out; `wechatpay call --help` says what each key means.
 
 Exit codes:
@@ -35,6 +35,9 @@ Examples:
   wechatpay call favor.get_stock stock_id=98065001 stock_creator_mchid=1900000001
   wechatpay call favor.start_stock --dry-run stock_id=98065001 stock_creator_mchid=1900000001
   wechatpay call busifavor.upload_coupon_codes codes.json coupon_code_list='[\"A1\",\"A2\"]'
+  wechatpay call favor.upload_image --file logo.png
+  wechatpay call favor.list_stocks --all stock_creator_mchid=1900000001
+  wechatpay call favor.get_stock --retry 4 stock_id=98065001 stock_creator_mchid=1900000001
 
 A value is read as the type of the field asks:
   stock_id=98065001                 a text stays a text, though it looks like a number
@@ -43,6 +46,11 @@ A value is read as the type of the field asks:
   stock_use_rule.max_coupons=5      a field inside an object
   /stock_use_rule/max_coupons=5     the same as a JSON pointer
   coupon_code_list.0=A1             an item by its index
+
+With --file, the fields `filename` and `sha256` of the operation are filled from the file where they are not given.
+With --all, the first page is the one that is asked for, or the first of all, and pages are as long as the documents
+allow unless the request says otherwise. With --json each item is a line; a failure after some items says how many were
+printed, and with which offset to go on.
 
 With --json a failure is {\"error\": {…}} on stdout:
   kind           usage, config, input, invalid, signing, transport, pending, refused,
@@ -64,6 +72,7 @@ With --json a failure is {\"error\": {…}} on stdout:
   retry          never, later, read_first
   remedy         the documented advice, where there is no doubt which applies
   remedies       every documented row that fits: message, meaning, remedy
+  printed        of --all: how many items were printed before it
   next           what to do now";
 
 /// Calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local WeChat Pay to try them against.
@@ -86,6 +95,8 @@ pub(crate) enum Command {
     Describe(Describe),
     Call(Call),
     Raw(Raw),
+    Certs(Certs),
+    Notify(Notify),
     Completions(Completions),
 }
 
@@ -147,24 +158,31 @@ pub(crate) struct Sandbox {
 Examples:
   wechatpay ops
   wechatpay ops favor
+  wechatpay ops --notifications
   wechatpay ops --json | jq -r 'select(.idempotency.kind == \"none\") | .id'
 
-With --json each operation is a line with id, method, path, title, title_zh, body, query, idempotency and errors.")]
+With --json each operation is a line with id, method, path, title, title_zh, body, query, idempotency and errors; each
+notification one with id, event_type, original_type, title, title_zh and delivery.")]
 pub(crate) struct Ops {
     /// Only this family, such as favor
     pub(crate) family: Option<String>,
+
+    /// List the notifications instead
+    #[arg(long)]
+    pub(crate) notifications: bool,
 }
 
-/// Explain one operation: fields, limits, rules, refusals and what to do about them, examples
+/// Explain an operation or a notification: fields, limits, rules, refusals and what to do about them, examples
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   wechatpay describe favor.create_coupon_stock
+  wechatpay describe COUPON.USE
   wechatpay describe --json favor.create_coupon_stock | jq '.examples[0].request'
 
-With --json it is the schema of the operation: a line of JSON, its references resolved inside.")]
+With --json it is the schema: a line of JSON, its references resolved inside.")]
 pub(crate) struct Describe {
-    /// Operation, as `wechatpay ops` lists it
+    /// Operation, as `wechatpay ops` lists it, or type of an event
     pub(crate) id: String,
 }
 
@@ -186,6 +204,17 @@ pub(crate) struct Call {
     /// Check the request and print what would be sent; needs no key
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// File to send, for an operation that takes one
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Print the items of all pages of a list
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) repeat: Repeat,
 
     #[command(flatten)]
     pub(crate) wire: Wire,
@@ -216,6 +245,95 @@ pub(crate) struct Raw {
     pub(crate) body: Option<String>,
 
     #[command(flatten)]
+    pub(crate) repeat: Repeat,
+
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+/// The platform certificates, with which WeChat Pay signs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Certs {
+    #[command(subcommand)]
+    pub(crate) command: CertsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertsCommand {
+    Download(Download),
+}
+
+/// Download the platform certificates, decrypted and verified
+///
+/// Needs WECHATPAY_APIV3_KEY, which opens them and so vouches for them; no key of WeChat Pay has to be known before. A
+/// merchant that has public keys only has no certificates: that is said on stderr, and is no failure.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay certs download
+  wechatpay certs download --dir certificates
+  wechatpay certs download --json | jq -r '[.serial_no, .expire_time] | @tsv'
+
+With --json each certificate is a line with serial_no, effective_time and expire_time; with --dir also file.")]
+pub(crate) struct Download {
+    /// Write each to <SERIAL>.pem in this directory, which is made if it is not there
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+/// The notifications that WeChat Pay sends
+#[derive(Debug, clap::Args)]
+pub(crate) struct Notify {
+    #[command(subcommand)]
+    pub(crate) command: NotifyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    Decrypt(Decrypt),
+}
+
+/// Verify a notification that was kept, and print what it says
+///
+/// Needs WECHATPAY_APIV3_KEY, and WeChat Pay's public key or platform certificates. Where neither is configured, the
+/// certificates are downloaded, which needs the rest of the account too; else nothing is sent.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay notify decrypt notification.txt
+  wechatpay notify decrypt notification.txt --now 2026-01-05T12:00:00+08:00
+  wechatpay notify decrypt --json - < notification.txt | jq .resource
+
+The file holds the request as HTTP writes it: lines of headers, an empty line, and the body byte for byte.
+  POST /notify HTTP/1.1             may be there, and is passed over
+  Wechatpay-Timestamp: 1767585600
+  Wechatpay-Nonce: EcGW5JQ1…
+  Wechatpay-Serial: PUB_KEY_ID_…    names the key; other headers may stay
+  Wechatpay-Signature: WGS3WM49…
+  Content-Length: 1012              cuts off what an editor has put behind the body; may be left out
+
+  {\"id\":\"EV-2018022511223320873\", …}
+
+The event is JSON: id, create_time, event_type, summary, original_type, and resource, which was encrypted.")]
+pub(crate) struct Decrypt {
+    /// File with headers and body (`-` for stdin)
+    #[arg(value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub(crate) file: String,
+
+    /// Take this for the time of day: an old notification is judged by its own time
+    #[arg(long, value_name = "RFC3339", value_parser = crate::moment::parse)]
+    pub(crate) now: Option<i64>,
+
+    #[command(flatten)]
     pub(crate) wire: Wire,
 
     #[command(flatten)]
@@ -239,6 +357,14 @@ pub(crate) struct Wire {
     /// HTTP library that carries the requests
     #[arg(long, value_enum, default_value_t = Backend::Reqwest)]
     pub(crate) backend: Backend,
+}
+
+/// How often calls are tried.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Repeat {
+    /// Try a failed call again, up to N attempts in all within a minute; only where that is safe and may help
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) retry: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -279,7 +405,8 @@ pub(crate) struct Account {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) public_key: Option<String>,
 
-    /// Platform certificates, in place of the public key or beside it; several as in PATH [env: WECHATPAY_PLATFORM_CERT]
+    /// Platform certificates, in place of the public key or beside it; several as in PATH. With neither, they are
+    /// downloaded if WECHATPAY_APIV3_KEY is set [env: WECHATPAY_PLATFORM_CERT]
     #[arg(long, value_name = "FILES", value_hint = ValueHint::FilePath)]
     pub(crate) platform_cert: Option<String>,
 }

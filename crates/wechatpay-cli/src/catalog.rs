@@ -1,8 +1,9 @@
 //! The operations by name, and names that are nearly right.
 
 use crate::output::{Failure, Result};
-use serde_json::Value;
-use wechatpay_model::{FAMILIES, Spec, operations};
+use serde::de::DeserializeOwned;
+use wechatpay_model::operation::Shape;
+use wechatpay_model::{EventSpec, FAMILIES, Spec, notifications, operations};
 
 /// The operation of this id.
 pub(crate) fn operation(id: &str) -> Result<&'static Spec> {
@@ -17,6 +18,20 @@ pub(crate) fn operation(id: &str) -> Result<&'static Spec> {
     })
 }
 
+/// The notification of this event type or id.
+pub(crate) fn event(name: &str) -> Option<&'static EventSpec> {
+    notifications().find(|event| event.event_type() == name || event.id() == name)
+}
+
+/// Largest value that the documents allow for an integer of a request.
+pub(crate) fn largest(spec: &Spec, name: &str) -> Option<i64> {
+    let Shape::Object(fields) = spec.request() else { return None };
+    match fields.iter().find(|field| field.name() == name)?.shape() {
+        Shape::Integer { max, .. } => *max,
+        _ => None,
+    }
+}
+
 /// The operations of this family, or all.
 pub(crate) fn family(name: Option<&str>) -> Result<Vec<&'static Spec>> {
     let Some(name) = name else { return Ok(operations().collect()) };
@@ -27,14 +42,12 @@ pub(crate) fn family(name: Option<&str>) -> Result<Vec<&'static Spec>> {
     })
 }
 
-/// The schema of an operation, as it stands in the catalogue.
-pub(crate) fn schema(spec: &Spec) -> Result<Value> {
-    serde_json::from_str(spec.schema()).map_err(|error| damaged(spec, &error))
-}
-
-/// The schema of an operation was read and does not fit: only a broken build does that.
-pub(crate) fn damaged(spec: &Spec, error: &serde_json::Error) -> Failure {
-    Failure::Local(format!("the built-in schema of {} cannot be read: {error}; build the command again", spec.id()))
+/// A schema of the catalogue, as far as it is wanted.
+pub(crate) fn schema<T: DeserializeOwned>(id: &str, schema: &str) -> Result<T> {
+    serde_json::from_str(schema).map_err(|error| {
+        // Only a broken build does that.
+        Failure::Local(format!("the built-in schema of {id} cannot be read: {error}; build the command again"))
+    })
 }
 
 /// Up to three candidates that were probably meant, the likeliest first.

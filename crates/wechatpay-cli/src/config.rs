@@ -9,8 +9,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use wechatpay_protocol::crypto::{Certificate, KeyError, aws_lc};
-use wechatpay_protocol::{BaseUrl, Merchant, Trust};
+use wechatpay_protocol::{BaseUrl, Certificates, Merchant, Trust, Verifier};
 use zeroize::Zeroizing;
 
 /// Names in a TOML file. A flag has dashes in place of underscores, the environment `WECHATPAY_` and upper case.
@@ -21,37 +22,79 @@ const KEYS: [&str; 8] =
 const LIMIT: u64 = 1 << 20;
 
 /// Everything that a signed call needs.
-#[derive(Debug)]
 pub(crate) struct Account {
     pub(crate) base: BaseUrl,
     pub(crate) merchant: Merchant<aws_lc::Signer>,
-    pub(crate) trust: Trust,
+    pub(crate) trust: Arc<dyn Verifier>,
+    /// Whether nobody is trusted before the platform certificates have been downloaded.
+    pub(crate) downloads: bool,
 }
 
 impl Account {
     /// The account that flags, environment and file describe.
     pub(crate) fn load(args: &args::Account) -> Result<Self> {
         let mut reader = Reader::new(args, &|name| std::env::var_os(name));
-        let base = reader.base_url();
-        let merchant = reader.merchant();
-        let trust = reader.trust();
-        reader.apiv3_key();
-        match (base, merchant, trust) {
-            (Some(base), Some(merchant), Some(trust)) if reader.problems.is_empty() => {
-                Ok(Self { base, merchant, trust })
-            }
-            _ => Err(Failure::Config(reader.problems)),
-        }
+        let sender = reader.sender();
+        let key = reader.apiv3_key();
+        let trust = reader.trust(key);
+        let downloads = !reader.has_trust();
+        reader.finish(sender.zip(trust).map(|((base, merchant), trust)| Self { base, merchant, trust, downloads }))
     }
+
+    /// The account, and the certificates that it is going to download: those alone, not the configured ones.
+    pub(crate) fn load_with_certificates(args: &args::Account) -> Result<(Self, Arc<Certificates>)> {
+        let mut reader = Reader::new(args, &|name| std::env::var_os(name));
+        let sender = reader.sender();
+        let key = reader.required_apiv3_key();
+        let public_key = if reader.has_public_key() { reader.public_key() } else { None };
+        let certificates = key.map(|key| {
+            let certificates = downloaded(key);
+            Arc::new(match public_key {
+                Some((id, key)) => certificates.with_public_key(id, key),
+                None => certificates,
+            })
+        });
+        reader.finish(sender.zip(certificates).map(|((base, merchant), certificates)| {
+            let trust = Arc::clone(&certificates) as Arc<dyn Verifier>;
+            (Self { base, merchant, trust, downloads: false }, certificates)
+        }))
+    }
+}
+
+/// Everything that a notification needs to be read.
+pub(crate) struct Addressee {
+    pub(crate) key: Arc<aws_lc::ApiV3Key>,
+    pub(crate) trust: Arc<dyn Verifier>,
+    /// The account that downloads the certificates into `trust`, where they are not configured.
+    pub(crate) downloads: Option<Account>,
+}
+
+impl Addressee {
+    /// The addressee that flags, environment and file describe.
+    pub(crate) fn load(args: &args::Account) -> Result<Self> {
+        let mut reader = Reader::new(args, &|name| std::env::var_os(name));
+        let key = reader.required_apiv3_key();
+        let trust = reader.trust(key.clone());
+        let sender = if reader.has_trust() { None } else { reader.sender() };
+        let addressee = key.zip(trust).map(|(key, trust)| {
+            let account = |(base, merchant)| Account { base, merchant, trust: Arc::clone(&trust), downloads: true };
+            Self { key, downloads: sender.map(account), trust }
+        });
+        reader.finish(addressee)
+    }
+}
+
+/// The certificates that an APIv3 key opens; none yet.
+fn downloaded(key: Arc<aws_lc::ApiV3Key>) -> Certificates {
+    Certificates::new(key, aws_lc::VerifyingKey::from_certificate)
 }
 
 /// What a dry run needs: where the request would go, and who would send it.
 pub(crate) fn sender(args: &args::Account) -> Result<(BaseUrl, String)> {
     let mut reader = Reader::new(args, &|name| std::env::var_os(name));
-    match (reader.base_url(), reader.mchid()) {
-        (Some(base), Some(mchid)) if reader.problems.is_empty() => Ok((base, mchid)),
-        _ => Err(Failure::Config(reader.problems)),
-    }
+    let base = reader.base_url();
+    let sender = base.zip(reader.mchid());
+    reader.finish(sender)
 }
 
 /// A setting and where it was found.
@@ -177,6 +220,17 @@ impl Reader {
         self.found.get(key).map(|found| (found.text.as_str().to_owned(), found.origin.clone()))
     }
 
+    /// What was read, unless something is wrong.
+    fn finish<T>(self, value: Option<T>) -> Result<T> {
+        value.filter(|_| self.problems.is_empty()).ok_or(Failure::Config(self.problems))
+    }
+
+    /// Where calls go, and who makes them.
+    fn sender(&mut self) -> Option<(BaseUrl, Merchant<aws_lc::Signer>)> {
+        let base = self.base_url();
+        base.zip(self.merchant())
+    }
+
     fn base_url(&mut self) -> Option<BaseUrl> {
         let Some((text, origin)) = self.optional("base_url") else { return Some(BaseUrl::official()) };
         BaseUrl::parse(&text).map_err(|problem| self.problems.push(format!("{origin}: {problem}"))).ok()
@@ -210,27 +264,38 @@ impl Reader {
         Some(text.to_ascii_uppercase())
     }
 
-    fn trust(&mut self) -> Option<Trust> {
-        let (id, key) = (self.optional("public_key_id"), self.optional("public_key"));
-        let certificates = self.optional("platform_cert");
-        if id.is_none() && key.is_none() && certificates.is_none() {
+    fn has_public_key(&self) -> bool {
+        self.found.contains_key("public_key_id") || self.found.contains_key("public_key")
+    }
+
+    fn has_trust(&self) -> bool {
+        self.has_public_key() || self.found.contains_key("platform_cert")
+    }
+
+    /// What is configured to be trusted; where that is nothing, what the APIv3 key opens.
+    fn trust(&mut self, key: Option<Arc<aws_lc::ApiV3Key>>) -> Option<Arc<dyn Verifier>> {
+        if self.has_trust() {
+            return Some(Arc::new(self.fixed_trust()));
+        }
+        if key.is_none() && !self.found.contains_key("apiv3_key") {
             self.problems.push(
                 "nothing to verify answers with: set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and \
-                 WECHATPAY_PUBLIC_KEY), or --platform-cert (WECHATPAY_PLATFORM_CERT)"
+                 WECHATPAY_PUBLIC_KEY), or --platform-cert (WECHATPAY_PLATFORM_CERT), or WECHATPAY_APIV3_KEY to have \
+                 platform certificates downloaded"
                     .to_owned(),
             );
-            return None;
         }
+        key.map(|key| Arc::new(downloaded(key)) as Arc<dyn Verifier>)
+    }
+
+    fn fixed_trust(&mut self) -> Trust {
         let mut trust = Trust::new();
-        if id.is_some() || key.is_some() {
-            let id = self.public_key_id();
-            let key = self
-                .required("public_key", "WeChat Pay's public key file, to go with its id,")
-                .and_then(|(path, origin)| self.load(&path, &origin, aws_lc::VerifyingKey::from_public_key_pem));
-            if let (Some(id), Some(key)) = (id, key) {
-                trust = trust.with_public_key(id, key);
-            }
+        if self.has_public_key()
+            && let Some((id, key)) = self.public_key()
+        {
+            trust = trust.with_public_key(id, key);
         }
+        let certificates = self.optional("platform_cert");
         for (path, origin) in certificates.iter().flat_map(|(paths, origin)| {
             std::env::split_paths(paths)
                 .map(move |path| (path, origin))
@@ -245,7 +310,15 @@ impl Reader {
                 trust = trust.with_certificate(serial, key);
             }
         }
-        Some(trust)
+        trust
+    }
+
+    fn public_key(&mut self) -> Option<(String, aws_lc::VerifyingKey)> {
+        let id = self.public_key_id();
+        let key = self
+            .required("public_key", "WeChat Pay's public key file, to go with its id,")
+            .and_then(|(path, origin)| self.load(&path, &origin, aws_lc::VerifyingKey::from_public_key_pem));
+        id.zip(key)
     }
 
     fn public_key_id(&mut self) -> Option<String> {
@@ -259,13 +332,25 @@ impl Reader {
         Some(text)
     }
 
-    /// No command needs it yet, but a wrong one is better known before it is needed.
-    fn apiv3_key(&mut self) {
-        if let Some(found) = self.found.get("apiv3_key")
-            && let Err(error) = aws_lc::ApiV3Key::new(found.text.as_bytes())
-        {
-            self.problems.push(format!("{}: {error}", found.origin));
+    /// Where a command does not need it, a wrong one is better known before one does.
+    fn apiv3_key(&mut self) -> Option<Arc<aws_lc::ApiV3Key>> {
+        let found = self.found.get("apiv3_key")?;
+        match aws_lc::ApiV3Key::new(found.text.as_bytes()) {
+            Ok(key) => Some(Arc::new(key)),
+            Err(error) => {
+                self.problems.push(format!("{}: {error}", found.origin));
+                None
+            }
         }
+    }
+
+    fn required_apiv3_key(&mut self) -> Option<Arc<aws_lc::ApiV3Key>> {
+        if !self.found.contains_key("apiv3_key") {
+            let variable = variable("apiv3_key");
+            self.problems
+                .push(format!("the APIv3 key is missing: set {variable}, or `apiv3_key` in the --config file"));
+        }
+        self.apiv3_key()
     }
 
     fn load<T>(

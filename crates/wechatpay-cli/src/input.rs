@@ -1,20 +1,27 @@
 //! Requests from files, stdin and `name=value`.
 
 use crate::output::{Failure, Output, Result};
+use aws_lc_rs::digest::{SHA256, digest};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
+use std::path::Path;
 use wechatpay_model::operation::{Field, Shape};
 
-/// Most bytes that are read of a request; no documented one comes near it.
+/// Most bytes that are read of a file; no documented request or notification comes near it.
 const LIMIT: u64 = 8 << 20;
 
 /// The JSON in a file, or on stdin if the name is `-`.
 pub(crate) fn read_json(name: &str, output: &Output) -> Result<Value> {
-    let shown = if name == "-" { "stdin" } else { name };
-    let text = read(name, output).map_err(|error| Failure::Input(format!("{shown}: {error}")))?;
+    let shown = shown(name);
+    let failed = |problem: String| Failure::Input(format!("{shown}: {problem}"));
+    let text = String::from_utf8(read(name, output).map_err(failed)?).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        failed(format!("is not UTF-8 (first bad byte at offset {at}); save it as UTF-8"))
+    })?;
     parse(&text).map_err(|error| {
         let problem = error.to_string();
         // The place stands in front, where editors and people look for it.
@@ -23,24 +30,66 @@ pub(crate) fn read_json(name: &str, output: &Output) -> Result<Value> {
     })
 }
 
-fn read(name: &str, output: &Output) -> std::result::Result<String, String> {
-    let mut bytes = Vec::new();
-    let read = if name == "-" {
-        if std::io::stdin().is_terminal() {
-            output.hint(format_args!("reading JSON from the terminal; end it with Ctrl-D"));
-        }
-        std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes)
-    } else {
-        File::open(name).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes))
-    };
-    read.map_err(|error| format!("cannot be read: {error}"))?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(format!("is larger than {LIMIT} bytes; no request is"));
+/// A file name as messages name it.
+pub(crate) fn shown(name: &str) -> &str {
+    if name == "-" { "stdin" } else { name }
+}
+
+/// The bytes of a file, or of stdin if the name is `-`.
+pub(crate) fn read(name: &str, output: &Output) -> std::result::Result<Vec<u8>, String> {
+    if name != "-" {
+        return read_file(Path::new(name));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        format!("is not UTF-8 (first bad byte at offset {at}); save it as UTF-8")
-    })
+    if std::io::stdin().is_terminal() {
+        output.hint(format_args!("reading from the terminal; end it with Ctrl-D"));
+    }
+    read_all(std::io::stdin().lock())
+}
+
+fn read_file(path: &Path) -> std::result::Result<Vec<u8>, String> {
+    read_all(File::open(path).map_err(|error| format!("cannot be read: {error}"))?)
+}
+
+fn read_all(source: impl Read) -> std::result::Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    source.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(format!("is larger than {LIMIT} bytes; nothing that WeChat Pay takes or sends is"));
+    }
+    Ok(bytes)
+}
+
+/// A file to send beside the fields of a request.
+pub(crate) struct Upload {
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Upload {
+    /// Reads the file, and fills what the operation wants to know of it where that is not given: `filename`, `sha256`.
+    ///
+    /// The request's own `filename` is the name that the file is sent under.
+    pub(crate) fn read(path: &Path, shape: &Shape, request: &mut Value) -> Result<Self> {
+        let failed = |problem: &str| Failure::Input(format!("{}: {problem}", path.display()));
+        let bytes = read_file(path).map_err(|problem| failed(&problem))?;
+        let name = path.file_name().and_then(OsStr::to_str).ok_or_else(|| failed("its name is not UTF-8"))?;
+        let sha256 = || digest(&SHA256, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        fill(shape, request, "filename", || name.to_owned());
+        fill(shape, request, "sha256", sha256);
+        let given = request.get("filename").and_then(Value::as_str);
+        Ok(Self { name: given.unwrap_or(name).to_owned(), bytes })
+    }
+}
+
+/// Sets a text field that the shape knows and the request lacks.
+fn fill(shape: &Shape, request: &mut Value, name: &str, text: impl FnOnce() -> String) {
+    let known = matches!(shape, Shape::Object(fields)
+        if field(fields, name).is_some_and(|field| matches!(field.shape(), Shape::Text(_))));
+    if let Value::Object(members) = request
+        && known
+    {
+        members.entry(name).or_insert_with(|| Value::String(text()));
+    }
 }
 
 fn parse(text: &str) -> serde_json::Result<Value> {

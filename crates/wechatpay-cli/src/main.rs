@@ -5,7 +5,9 @@ mod catalog;
 mod commands;
 mod config;
 mod input;
+mod moment;
 mod output;
+mod rejection;
 mod wire;
 
 use args::{Args, Command};
@@ -34,6 +36,8 @@ fn run(command: Command, output: &Output) -> output::Result {
         Command::Describe(args) => commands::describe::run(&args, output),
         Command::Call(args) => commands::call::run(&args, output),
         Command::Raw(args) => commands::raw::run(&args, output),
+        Command::Certs(args) => commands::certs::run(&args, output),
+        Command::Notify(args) => commands::notify::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

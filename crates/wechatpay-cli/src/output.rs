@@ -50,6 +50,10 @@ pub(crate) enum Failure {
     Call { operation: Operation, error: Box<Error> },
     /// This machine failed.
     Local(String),
+    /// Something came that is not taken: certificates, or a notification.
+    Rejected(Box<Rejection>),
+    /// A list was not read to its end.
+    Stopped { by: Box<Failure>, printed: usize, resume: Option<String> },
     /// Somebody asked the command to stop.
     Interrupted { operation: Operation, signal: Signal, under_way: bool },
     /// Nobody reads the results any more; there is nobody to tell.
@@ -61,6 +65,19 @@ pub(crate) enum Failure {
 pub(crate) struct Operation {
     pub(crate) name: String,
     idempotency: Option<Idempotency>,
+}
+
+/// Why something that came is not taken.
+#[derive(Debug)]
+pub(crate) struct Rejection {
+    pub(crate) exit: Exit,
+    pub(crate) kind: &'static str,
+    /// Of `unverified`.
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) status: Option<u16>,
+    pub(crate) code: Option<String>,
+    pub(crate) message: String,
+    pub(crate) next: Option<String>,
 }
 
 impl Operation {
@@ -78,6 +95,11 @@ impl Operation {
         let path = path.split('?').next().unwrap_or_default();
         let idempotency = (method == http::Method::GET).then_some(Idempotency::Safe);
         Self { name: format!("{method} {path}"), idempotency }
+    }
+
+    /// A call of it that failed.
+    pub(crate) fn failed(&self, error: Error) -> Failure {
+        Failure::Call { operation: self.clone(), error: Box::new(error) }
     }
 
     /// How a call whose outcome is unknown may be repeated.
@@ -104,6 +126,8 @@ impl Failure {
             Self::Usage(_) | Self::Config(_) | Self::Input(_) => Exit::Usage,
             Self::Call { error, .. } => exit(error),
             Self::Local(_) => Exit::Local,
+            Self::Rejected(rejection) => rejection.exit,
+            Self::Stopped { by, .. } => by.exit(),
             Self::Interrupted { signal: Signal::Interrupt, .. } => Exit::Interrupted,
             Self::Interrupted { signal: Signal::Terminate, .. } => Exit::Terminated,
             Self::Unread => Exit::Done,
@@ -118,6 +142,11 @@ impl Failure {
                 problems.iter().fold(head.to_owned(), |text, problem| format!("{text}\n  {problem}"))
             }
             Self::Call { operation, error } => call_message(operation, error),
+            Self::Rejected(rejection) => rejection.message.clone(),
+            Self::Stopped { by, printed, .. } => {
+                let s = if *printed == 1 { " was" } else { "s were" };
+                format!("{}\n  {printed} item{s} printed before that", by.message())
+            }
             Self::Interrupted { operation, under_way: true, .. } => {
                 format!("{} was interrupted while under way; its outcome is unknown", operation.name)
             }
@@ -132,6 +161,8 @@ impl Failure {
     fn next(&self) -> Option<String> {
         match self {
             Self::Call { operation, error } => next(operation, error),
+            Self::Rejected(rejection) => rejection.next.clone(),
+            Self::Stopped { by, resume, .. } => resume.clone().or_else(|| by.next()),
             Self::Interrupted { operation, under_way: true, .. } => Some(operation.repeat()),
             _ => None,
         }
@@ -142,7 +173,10 @@ impl Failure {
         if let Self::Call { operation, error } = self {
             return error_json(operation, error);
         }
-        let mut error = Map::new();
+        let mut error = match self {
+            Self::Stopped { by, .. } => by.json().as_object().cloned().unwrap_or_default(),
+            _ => Map::new(),
+        };
         let mut put = |key: &str, value: Value| error.insert(key.to_owned(), value);
         put("message", self.message().into());
         if let Some(next) = self.next() {
@@ -156,6 +190,17 @@ impl Failure {
             }
             Self::Input(_) => put("kind", "input".into()),
             Self::Local(_) | Self::Unread | Self::Call { .. } => put("kind", "local".into()),
+            Self::Rejected(rejection) => {
+                for (key, value) in [
+                    ("reason", rejection.reason.map(Value::from)),
+                    ("status", rejection.status.map(Value::from)),
+                    ("code", rejection.code.as_deref().map(Value::from)),
+                ] {
+                    value.and_then(|value| put(key, value));
+                }
+                put("kind", rejection.kind.into())
+            }
+            Self::Stopped { printed, .. } => put("printed", (*printed).into()),
             Self::Interrupted { operation, under_way, .. } => {
                 put("operation", operation.name.clone().into());
                 put("executed", if *under_way { "maybe" } else { "no" }.into());
@@ -299,7 +344,7 @@ fn transport_name(kind: TransportErrorKind) -> &'static str {
     }
 }
 
-fn reason_name(reason: &UnverifiedReason) -> &'static str {
+pub(crate) fn reason_name(reason: &UnverifiedReason) -> &'static str {
     match reason {
         UnverifiedReason::Unsigned => "unsigned",
         UnverifiedReason::MissingHeader(_) => "missing_header",

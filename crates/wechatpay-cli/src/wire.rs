@@ -1,17 +1,21 @@
-//! One call over the chosen backend, and what happens when somebody interrupts it.
+//! Calls over the chosen backend, repeated as asked, and what happens when somebody interrupts them.
 
 use crate::args::Backend;
 use crate::config::Account;
-use crate::output::{Failure, Operation, Result, Signal};
+use crate::output::{Failure, Operation, Output, Result, Signal};
+use crate::rejection;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use wechatpay_hyper::Hyper;
-use wechatpay_protocol::{BoxError, Client, Error, Transport, TransportError};
+use wechatpay_protocol::retry::Sleep;
+use wechatpay_protocol::{BoxError, Client, Report, RetryPolicy, Transport, TransportError};
 use wechatpay_reqwest::Reqwest;
 
 /// The backend that was asked for; knows whether a request has been handed to it.
@@ -58,32 +62,85 @@ impl Transport for Wire {
     }
 }
 
-/// Makes one call with an account, unless a signal comes first.
-pub(crate) fn exchange<T, F: Future<Output = std::result::Result<T, Error>>>(
+/// How calls travel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) backend: Backend,
+    /// Most attempts of each call; without, there is one.
+    pub(crate) attempts: Option<u32>,
+    pub(crate) output: Output,
+}
+
+impl Way {
+    fn client(&self, account: Account, wire: Wire) -> Client<Wire> {
+        let client = Client::new(wire, account.merchant, account.trust).with_base_url(account.base);
+        let Some(attempts) = self.attempts else { return client };
+        let output = self.output;
+        let mut policy = RetryPolicy::default();
+        policy.attempts = attempts;
+        client
+            .with_observer(move |report: &Report<'_>| tell(&output, report, attempts))
+            .with_retry(policy, |pause: Duration| -> Sleep { Box::pin(tokio::time::sleep(pause)) })
+    }
+}
+
+/// Says how an attempt ended.
+fn tell(output: &Output, report: &Report<'_>, attempts: u32) {
+    let (number, ms) = (report.attempt(), report.latency().as_millis());
+    let status = report.status().map(|status| status.to_string());
+    let error = report.error().map(|error| error.code().filter(|code| !code.is_empty()).unwrap_or(error.kind()));
+    let ended: Vec<_> = status.as_deref().into_iter().chain(error).collect();
+    output.hint(format_args!("attempt {number} of {attempts} · {} in {ms} ms", ended.join(" ")));
+}
+
+/// Makes calls with an account, unless a signal comes first.
+///
+/// Where the account trusts nobody yet, the platform certificates are downloaded before anything else is sent: a call
+/// that acts should not find out afterwards that its answer cannot be verified.
+pub(crate) fn exchange<T, F: Future<Output = Result<T>>>(
     account: Account,
-    backend: Backend,
+    way: Way,
     operation: &Operation,
-    call: impl FnOnce(Client<Wire>) -> F,
+    calls: impl FnOnce(Client<Wire>) -> F,
 ) -> Result<T> {
     let runtime = runtime(Builder::new_current_thread())?;
     let outcome = runtime.block_on(async {
-        let wire = Wire::new(backend)?;
+        let wire = Wire::new(way.backend)?;
         let under_way = Arc::clone(&wire.under_way);
-        let client = Client::new(wire, account.merchant, account.trust).with_base_url(account.base);
+        let downloading = Cell::new(account.downloads);
+        let client = way.client(account, wire);
+        let all = async {
+            if downloading.get() {
+                download(&client).await?;
+                under_way.store(false, Ordering::Relaxed);
+                downloading.set(false);
+            }
+            calls(client).await
+        };
         tokio::select! {
             signal = signal() => Err(Failure::Interrupted {
                 operation: operation.clone(),
                 signal: signal?,
-                under_way: under_way.load(Ordering::Relaxed),
+                under_way: !downloading.get() && under_way.load(Ordering::Relaxed),
             }),
-            outcome = call(client) => {
-                outcome.map_err(|error| Failure::Call { operation: operation.clone(), error: Box::new(error) })
-            }
+            outcome = all => outcome,
         }
     });
     // A name that is still being looked up must not keep an interrupted command alive.
     runtime.shutdown_background();
     outcome
+}
+
+/// Downloads the certificates of an account that has nothing else to verify with.
+async fn download(client: &Client<Wire>) -> Result {
+    let changed = client.refresh_certificates().await.map_err(rejection::refresh)?;
+    if changed.none {
+        let advice = "set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY)";
+        return Err(Failure::Config(vec![format!(
+            "this merchant has no platform certificates, only public keys of WeChat Pay: {advice}"
+        )]));
+    }
+    Ok(())
 }
 
 pub(crate) fn runtime(mut builder: Builder) -> Result<Runtime> {

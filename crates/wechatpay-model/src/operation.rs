@@ -196,6 +196,17 @@ pub struct Field {
 }
 
 impl Field {
+    /// A field of this name and form: optional, without an alias, not sensitive. For shapes of your own.
+    pub const fn new(name: &'static str, shape: &'static Shape) -> Self {
+        Self { name, required: false, alias: None, sensitive: false, shape }
+    }
+
+    /// Marks it as one that travels encrypted.
+    #[must_use]
+    pub const fn encrypted(self) -> Self {
+        Self { sensitive: true, ..self }
+    }
+
     /// Name on the wire.
     pub const fn name(&self) -> &'static str {
         self.name
@@ -234,9 +245,8 @@ pub struct Text {
 }
 
 impl Text {
-    #[allow(dead_code, reason = "which families use it depends on the features")]
-    pub(crate) const ANY: Self =
-        Self { min: 0, max: None, charset: None, one_of: &[], case_blind: false, format: None };
+    /// A text without limits.
+    pub const ANY: Self = Self { min: 0, max: None, charset: None, one_of: &[], case_blind: false, format: None };
 
     /// Fewest code points.
     pub const fn min(&self) -> usize {

@@ -220,14 +220,9 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
         &self.base
     }
 
-    fn prepare(&self, spec: &'static Spec, arguments: Value) -> Result<Call, Error> {
-        let prepared = request::prepare(spec, arguments, &self.context()).map_err(Error::Invalid)?;
-        Ok(Call { spec: Some(spec), prepared })
-    }
-
-    fn prepare_upload(&self, spec: &'static Spec, arguments: Value, file: File<'_>) -> Result<Call, Error> {
-        let prepared = request::prepare_upload(spec, arguments, file, &self.context()).map_err(Error::Invalid)?;
-        Ok(Call { spec: Some(spec), prepared })
+    fn prepare(&self, spec: &'static Spec, arguments: Value, file: Option<File<'_>>) -> Result<Call, Error> {
+        let prepared = request::lay_out(spec, arguments, file, &self.context(), Some(&*self.verifier));
+        Ok(Call { spec: Some(spec), prepared: prepared.map_err(Error::Invalid)? })
     }
 
     fn context(&self) -> Context<'_> {
@@ -384,7 +379,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// See [`Error`]; each variant says whether the request may have been executed.
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare(O::SPEC, arguments(operation)?)?;
+        let call = self.prepare(O::SPEC, arguments(operation)?, None)?;
         Reply::read(O::SPEC.answer(), self.exchange(&call).await?)
     }
 
@@ -393,7 +388,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare_upload(O::SPEC, arguments(operation)?, file)?;
+        let call = self.prepare(O::SPEC, arguments(operation)?, Some(file))?;
         Reply::read(O::SPEC.answer(), self.exchange(&call).await?)
     }
 
@@ -407,7 +402,7 @@ impl<T: Transport> Client<T> {
         arguments: Value,
         file: File<'_>,
     ) -> Result<Reply<Value>, Error> {
-        let call = self.prepare_upload(spec, arguments, file)?;
+        let call = self.prepare(spec, arguments, Some(file))?;
         Reply::read(spec.answer(), self.exchange(&call).await?)
     }
 
@@ -416,7 +411,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
-        let call = self.prepare(spec, arguments)?;
+        let call = self.prepare(spec, arguments, None)?;
         Reply::read(spec.answer(), self.exchange(&call).await?)
     }
 
@@ -539,7 +534,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// See [`Error`]; each variant says whether the request may have been executed.
     pub fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare(O::SPEC, arguments(operation)?)?;
+        let call = self.prepare(O::SPEC, arguments(operation)?, None)?;
         Reply::read(O::SPEC.answer(), self.exchange(&call)?)
     }
 
@@ -548,7 +543,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare_upload(O::SPEC, arguments(operation)?, file)?;
+        let call = self.prepare(O::SPEC, arguments(operation)?, Some(file))?;
         Reply::read(O::SPEC.answer(), self.exchange(&call)?)
     }
 
@@ -557,7 +552,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn call_upload(&self, spec: &'static Spec, arguments: Value, file: File<'_>) -> Result<Reply<Value>, Error> {
-        let call = self.prepare_upload(spec, arguments, file)?;
+        let call = self.prepare(spec, arguments, Some(file))?;
         Reply::read(spec.answer(), self.exchange(&call)?)
     }
 
@@ -566,7 +561,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
-        let call = self.prepare(spec, arguments)?;
+        let call = self.prepare(spec, arguments, None)?;
         Reply::read(spec.answer(), self.exchange(&call)?)
     }
 

@@ -56,6 +56,7 @@ mod refresh;
 pub mod request;
 pub mod response;
 pub mod retry;
+mod sensitive;
 mod stamp;
 #[cfg(feature = "tower")]
 mod tower;

@@ -5,7 +5,9 @@
 
 use crate::check::{self, Context, Violation, ViolationKind};
 use crate::error::Invalid;
+use crate::sensitive::{self, Envelope};
 use crate::stamp::Stamp;
+use crate::trust::Verifier;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -87,6 +89,8 @@ pub struct Prepared {
     body: Bytes,
     /// What the signature covers of the body: all of it, except of a multipart one.
     signed: Bytes,
+    /// Serial of the key that sensitive fields are encrypted with.
+    sealed_for: Option<String>,
 }
 
 impl fmt::Debug for Prepared {
@@ -101,7 +105,7 @@ impl fmt::Debug for Prepared {
 /// # Errors
 /// Every violation there is.
 pub fn prepare(spec: &Spec, arguments: Value, context: &Context<'_>) -> Result<Prepared, Invalid> {
-    lay_out(spec, arguments, None, context)
+    lay_out(spec, arguments, None, context, None)
 }
 
 /// [`prepare`] for an operation whose body is multipart: the fields become the `meta` part, which alone is signed.
@@ -114,23 +118,33 @@ pub fn prepare_upload(
     file: File<'_>,
     context: &Context<'_>,
 ) -> Result<Prepared, Invalid> {
-    let boundary = BOUNDARY.as_bytes();
-    if file.bytes.windows(boundary.len()).any(|window| window == boundary) {
-        let message = "the file holds the boundary that separates the parts of the request".to_owned();
-        let violations = vec![Violation { pointer: String::new(), kind: ViolationKind::Format, message }];
-        return Err(Invalid { operation: spec.id().to_owned(), violations });
-    }
-    lay_out(spec, arguments, Some(file), context)
+    lay_out(spec, arguments, Some(file), context, None)
 }
 
-fn lay_out(
+/// Lays out any request; what it marks as sensitive is encrypted with the key that the verifier prefers (P13).
+pub(crate) fn lay_out(
     spec: &Spec,
     mut arguments: Value,
     file: Option<File<'_>>,
     context: &Context<'_>,
+    verifier: Option<&dyn Verifier>,
 ) -> Result<Prepared, Invalid> {
     check::resolve_aliases(spec, &mut arguments);
     let mut violations = check::check(spec, &arguments, context);
+    if let Some(file) = file
+        && file.bytes.windows(BOUNDARY.len()).any(|window| window == BOUNDARY.as_bytes())
+    {
+        let message = "the file holds the boundary that separates the parts of the request".to_owned();
+        violations.push(Violation { pointer: String::new(), kind: ViolationKind::Format, message });
+    }
+    let envelope = match sensitive::is_marked(spec.request()) {
+        true if violations.is_empty() => {
+            let envelope = verifier.and_then(Envelope::of);
+            sensitive::seal(spec.request(), &mut arguments, envelope.as_ref(), &mut violations);
+            envelope
+        }
+        _ => None,
+    };
     let mut fields = match arguments {
         Value::Object(fields) => fields,
         _ => Map::new(),
@@ -149,7 +163,8 @@ fn lay_out(
     };
     match body {
         Ok((body, content_type)) if violations.is_empty() => {
-            Ok(Prepared { method: method(spec), target, headers, content_type, body, signed: fields })
+            let sealed_for = envelope.map(|envelope| envelope.serial);
+            Ok(Prepared { method: method(spec), target, headers, content_type, body, signed: fields, sealed_for })
         }
         Ok(_) => Err(Invalid { operation: spec.id().to_owned(), violations }),
         Err(message) => {
@@ -313,7 +328,8 @@ pub fn prepare_raw(
     }
     let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
     let content_type = HeaderValue::from_static(JSON);
-    Ok(Prepared { method, target, headers: HeaderMap::new(), content_type, signed: body.clone(), body })
+    let (headers, signed) = (HeaderMap::new(), body.clone());
+    Ok(Prepared { method, target, headers, content_type, body, signed, sealed_for: None })
 }
 
 /// Why a path would not reach the other side as the bytes that were signed.
@@ -418,7 +434,7 @@ impl Prepared {
             let mut value = HeaderValue::try_from(authorization.header(stamp, signature))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
-            if let Some(serial) = announce {
+            if let Some(serial) = self.sealed_for.as_deref().or(announce) {
                 headers.insert("Wechatpay-Serial", HeaderValue::try_from(serial)?);
             }
         }

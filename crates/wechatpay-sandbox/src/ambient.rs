@@ -113,6 +113,14 @@ impl Ambient {
         }
     }
 
+    /// A random UUID, as notifications have for an id.
+    pub(crate) fn uuid(&mut self) -> String {
+        let (high, low) = (self.draw(), self.draw());
+        let (head, middle, version) = (high >> 32, high >> 16 & 0xFFFF, high & 0xFFF);
+        let (variant, node) = (low >> 48 & 0x3FFF | 0x8000, low & 0xFFFF_FFFF_FFFF);
+        format!("{head:08x}-{middle:04x}-4{version:03x}-{variant:04x}-{node:012x}")
+    }
+
     /// A request id in the form that WeChat Pay gives them.
     pub(crate) fn request_id(&mut self) -> String {
         format!("08{:016X}{:012X}-0", self.draw(), self.draw() & 0xFFFF_FFFF_FFFF)
@@ -135,6 +143,32 @@ pub(crate) fn instant(text: &str) -> Option<(i64, u32)> {
     let time =
         OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| matches!(text.as_bytes().get(10), Some(b'T' | b't')))?;
     Some((time.unix_timestamp(), time.nanosecond()))
+}
+
+/// The days of China Standard Time, counted from 1970-01-01.
+pub(crate) mod day {
+    const SECONDS: i64 = 86_400;
+    const AHEAD: i64 = 8 * 3600;
+
+    /// The day of an instant.
+    pub(crate) fn of(seconds: i64) -> i64 {
+        seconds.saturating_add(AHEAD).div_euclid(SECONDS)
+    }
+
+    /// The second of its day at which an instant falls.
+    pub(crate) fn second(seconds: i64) -> i64 {
+        seconds.saturating_add(AHEAD).rem_euclid(SECONDS)
+    }
+
+    /// Its day of the week; Sunday is 0.
+    pub(crate) fn of_week(seconds: i64) -> i64 {
+        (of(seconds) + 4).rem_euclid(7)
+    }
+
+    /// The instant at which a day begins.
+    pub(crate) fn begin(day: i64) -> i64 {
+        day.saturating_mul(SECONDS).saturating_sub(AHEAD)
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +199,15 @@ mod tests {
         assert_eq!(ambient.now(), 0);
         assert!(ambient.advance(-1).is_err() && ambient.advance(i64::MAX).is_err());
         assert_eq!(ambient.now(), 0);
+    }
+
+    #[test]
+    fn days_are_those_of_china() {
+        // 2026-01-05, a Monday, ten in the morning there.
+        let now = 1_767_578_400;
+        assert_eq!((day::of(now), day::second(now), day::of_week(now)), (20_458, 36_000, 1));
+        assert_eq!(time_text(day::begin(day::of(now))), "2026-01-05T00:00:00+08:00");
+        assert_eq!(day::of(day::begin(20_458) - 1), 20_457);
     }
 
     #[test]

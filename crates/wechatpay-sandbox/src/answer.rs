@@ -13,6 +13,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// JSON; `Null` for an answer without a body.
     pub(crate) body: Value,
+    /// The bytes of a file, in place of the JSON.
+    pub(crate) file: Option<Vec<u8>>,
     /// WeChat Pay signs the answers to requests whose own signature was right, and no others.
     pub(crate) signed: bool,
     pub(crate) basis: Basis,
@@ -25,7 +27,12 @@ pub(crate) type Outcome<T = Answer> = Result<T, Box<Answer>>;
 impl Answer {
     /// 200 with a body.
     pub(crate) fn ok(body: Value, basis: Basis, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: 200, body, signed: true, basis, why: why.into() }
+        Self { status: 200, body, file: None, signed: true, basis, why: why.into() }
+    }
+
+    /// A file, which carries no signature.
+    pub(crate) fn file(bytes: Vec<u8>, basis: Basis, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { file: Some(bytes), signed: false, ..Self::ok(Value::Null, basis, why) }
     }
 
     /// 204.
@@ -48,7 +55,7 @@ impl Answer {
     /// The sandbox speaks for itself: the real API has no such answer, so it is not signed.
     pub(crate) fn own(status: u16, message: String) -> Box<Self> {
         let body = json!({"code": "SANDBOX", "message": message});
-        Box::new(Self { status, body, signed: false, basis: Basis::Sandbox, why: Cow::Owned(message) })
+        Box::new(Self { status, signed: false, ..Self::ok(body, Basis::Sandbox, message) })
     }
 
     /// A documented row as an answer.

@@ -7,21 +7,21 @@ use crate::World;
 use crate::answer::{self, Answer, Outcome};
 use crate::authorize::{self, Reason, Refused, Signed, Window};
 use crate::faults::{Fault, GATEWAY_PAGE};
-use crate::keys::{Keys, Merchant, SigningKey};
+use crate::keys::{Keys, Merchant, Platform};
 use crate::log::{Basis, Checks, Exchange, Verdict, cut};
 use crate::multipart;
 use crate::rules::{self, Facts};
 use crate::schema::{Forms, Violation};
 use crate::settings::{Settings, SignWith};
-use crate::state::{Act, Call};
+use crate::state::{Act, Call, FILE_PATH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wechatpay_model::operation::{self, Body, Idempotency, Spec};
 use wechatpay_protocol::request::{self, Route};
 
@@ -42,6 +42,12 @@ pub(crate) struct Api {
     world: Mutex<World>,
 }
 
+/// Who signs an answer: the platform's newest certificate, or the public key.
+struct Hand {
+    certificate: bool,
+    platform: Option<Arc<Platform>>,
+}
+
 /// What becomes of a request.
 pub(crate) enum Handled {
     Reply(Response<Bytes>),
@@ -57,6 +63,12 @@ impl Api {
     /// The world, locked. A panic elsewhere does not make it unusable: each change of it is complete in itself.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the platform a new key and certificate; names the serial number.
+    pub(crate) fn rotate(&self) -> Result<String, String> {
+        let now = self.world().ambient.now();
+        self.keys.rotate(now).map(|platform| platform.key.id.clone())
     }
 
     /// Answers one request.
@@ -123,6 +135,13 @@ impl Api {
         let upload = upload?;
 
         checks.route = Verdict::Failed;
+        if arrived.parts.method == Method::GET && arrived.parts.uri.path() == FILE_PATH {
+            checks.route = Verdict::Ok;
+            let now = world.ambient.now();
+            let outcome = world.state.files.fetch(arrived.parts.uri.query(), &merchant.mchid, now);
+            checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
+            return outcome;
+        }
         let route = find_route(&arrived.parts.method, arrived.parts.uri.path())?;
         checks.route = Verdict::Ok;
         let spec = route.spec;
@@ -171,7 +190,9 @@ impl Api {
         let Some(act) = act else { return canned(spec, form.canned()) };
         let World { ambient, settings, state, .. } = world;
         let caller = merchant.mchid.as_str();
-        let mut call = Call { spec, request, caller, now, settings, keys: &self.keys, ambient, state, limits };
+        let (origin, file) = (arrived.origin(), upload.map_or(&[][..], |upload| upload.file));
+        let keys = &self.keys;
+        let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
         let outcome = (act.run)(&mut call);
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         outcome
@@ -205,8 +226,12 @@ impl Api {
         exchange.code = answer.code().map(str::to_owned);
         exchange.basis = answer.basis;
         exchange.why = answer.why.to_string();
-        // A signature fault needs a signature; a lost answer only an answer.
-        let fault = fault.filter(|(fault, _)| *fault == Fault::LoseReply || answer.signed && fault.is_of_signature());
+        // A signature fault needs a signature; a lost answer only an answer, and a file can be changed too.
+        let fault = fault.filter(|(fault, _)| match fault {
+            Fault::LoseReply => true,
+            Fault::Tamper if answer.file.is_some() => true,
+            fault => answer.signed && fault.is_of_signature(),
+        });
         let (fault, name) = fault.unzip();
         exchange.fault = exchange.fault.or(name);
         if fault == Some(Fault::LoseReply) {
@@ -214,18 +239,24 @@ impl Api {
             world.log.push(exchange);
             return Handled::HangUp;
         }
-        let key = self.signing_key(&world.settings, &parts.headers, exchange.operation);
+        let hand = self.signer(&world.settings, &parts.headers, exchange.operation);
         let (now, nonce) = (world.ambient.now(), world.ambient.letters(32));
         world.log.push(exchange);
         drop(world);
 
-        let body = match &answer.body {
-            Value::Null => Vec::new(),
-            body => body.to_string().into_bytes(),
-        };
-        let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body };
+        let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body: Vec::new() };
+        match (answer.file, answer.body) {
+            (Some(file), _) => {
+                reply.body = file;
+                reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
+            }
+            (None, Value::Null) => {}
+            (None, body) => reply.body = body.to_string().into_bytes(),
+        }
         if answer.signed {
-            self.sign(&mut reply, key, now, &nonce, fault.as_ref());
+            self.sign(&mut reply, &hand, now, &nonce, fault.as_ref());
+        } else if fault == Some(Fault::Tamper) {
+            reply.tamper();
         }
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             reply.headers.insert(REQUEST_ID, value);
@@ -234,28 +265,33 @@ impl Api {
     }
 
     /// The key that signs an answer: the one that the request names, else the one of the settings.
-    fn signing_key(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> &SigningKey {
-        let (public, certificate) = (&self.keys.public_key, &self.keys.certificate_key);
+    ///
+    /// Where a certificate is named that has a successor, the successor signs, as in the days after a rotation.
+    fn signer(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> Hand {
         let named = headers.get(SERIAL).and_then(|value| value.to_str().ok());
-        match named {
-            _ if !settings.certificates => public,
-            Some(named) if named == public.id => public,
-            Some(named) if named == certificate.id => certificate,
+        let platforms = self.keys.platforms();
+        let certificate = match named {
+            _ if !settings.certificates => false,
+            // A certificate that has been replaced long ago still says that its client trusts certificates.
+            Some(named) if !named.starts_with("PUB_KEY_ID_") => true,
+            Some(named) if named == self.keys.public_key.id => false,
             // Whoever fetches certificates has nothing yet to verify with but what it fetches.
-            None if operation == Some("certificates.list") => certificate,
-            _ if settings.sign_with == SignWith::Certificate => certificate,
-            _ => public,
-        }
+            None if operation == Some("certificates.list") => true,
+            _ => settings.sign_with == SignWith::Certificate,
+        };
+        Hand { certificate, platform: platforms.into_iter().next() }
     }
 
     /// Adds the signature headers, wrongly where a fault asks for it.
-    fn sign(&self, reply: &mut Reply, key: &SigningKey, now: i64, nonce: &str, fault: Option<&Fault>) {
+    fn sign(&self, reply: &mut Reply, hand: &Hand, now: i64, nonce: &str, fault: Option<&Fault>) {
+        let public = &self.keys.public_key;
+        let platform = hand.platform.as_deref().map_or(public, |platform| &platform.key);
+        let (key, forger) = if hand.certificate { (platform, public) } else { (public, platform) };
         let timestamp = match fault {
             Some(Fault::Stale) => now - FAR,
             Some(Fault::Future) => now + FAR,
             _ => now,
         };
-        let forger = if key.id == self.keys.public_key.id { &self.keys.certificate_key } else { &self.keys.public_key };
         let hand = if fault == Some(&Fault::Forge) { forger } else { key };
         let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
         message.extend_from_slice(&reply.body);
@@ -308,6 +344,13 @@ struct Arrived<'a> {
 }
 
 impl<'a> Arrived<'a> {
+    /// Scheme and authority under which the caller knows the sandbox.
+    fn origin(&self) -> String {
+        let authority = self.parts.uri.authority().map(|authority| authority.as_str());
+        let host = || self.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
+        format!("http://{}", authority.or_else(host).unwrap_or("127.0.0.1"))
+    }
+
     /// The parts of the body, if it is an upload.
     fn upload(&self) -> Result<Option<multipart::Upload<'a>>, String> {
         let content_type = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -441,7 +484,8 @@ impl Reply {
         *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         *response.headers_mut() = self.headers;
         if !empty {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            let json = HeaderValue::from_static("application/json; charset=utf-8");
+            response.headers_mut().entry(CONTENT_TYPE).or_insert(json);
         }
         response
     }

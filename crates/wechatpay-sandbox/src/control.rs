@@ -27,7 +27,9 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/health", get(health))
         .route("/requests", get(requests))
         .route("/ledger", get(ledger))
+        .route("/events", get(events))
         .route("/reset", post(reset))
+        .route("/rotate", post(rotate))
         .route("/act", post(act))
         .route("/clock", get(clock).post(set_clock))
         .route("/settings", get(settings).post(set_settings))
@@ -63,8 +65,8 @@ async fn read(request: Request) -> Result<Value, String> {
 
 async fn unknown(request: Request) -> Response {
     let message = format!(
-        "{} {} is no control path; there are GET /_sandbox/health requests ledger clock settings, and POST \
-         /_sandbox/reset act clock settings",
+        "{} {} is no control path; there are GET /_sandbox/health requests ledger events clock settings, and POST \
+         /_sandbox/reset rotate act clock settings",
         request.method(),
         request.uri().path()
     );
@@ -110,9 +112,22 @@ async fn ledger(State(api): State<Arc<Api>>) -> Response {
     json(&api.world().ledger())
 }
 
+async fn events(State(api): State<Arc<Api>>) -> Response {
+    let world = api.world();
+    let events: Vec<_> = world.state.outbox.all().collect();
+    json(&json!({"events": events}))
+}
+
 async fn reset(State(api): State<Arc<Api>>) -> Response {
     api.world().reset();
     json(&json!({"reset": true}))
+}
+
+async fn rotate(State(api): State<Arc<Api>>) -> Response {
+    match api.rotate() {
+        Ok(serial) => json(&json!({"platform_serial": serial})),
+        Err(message) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
+    }
 }
 
 async fn act(State(api): State<Arc<Api>>, request: Request) -> Response {

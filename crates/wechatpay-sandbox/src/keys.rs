@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use time::{Duration, OffsetDateTime};
 use wechatpay_protocol::crypto::Certificate;
@@ -99,20 +100,32 @@ impl SigningKey {
     }
 }
 
-/// The platform certificate and how long it lasts.
-pub(crate) struct PlatformCertificate {
+/// A platform certificate, how long it lasts, and the key that it is for.
+pub(crate) struct Platform {
+    pub(crate) key: SigningKey,
     pub(crate) pem: String,
     pub(crate) not_before: i64,
     pub(crate) not_after: i64,
 }
+
+impl Platform {
+    fn new(private_pem: &str, pem: String) -> Result<Self, String> {
+        let read = Certificate::from_pem(&pem).map_err(|error| error.to_string())?;
+        let key = signing_key(read.serial().to_owned(), private_pem)?;
+        Ok(Self { key, pem, not_before: read.not_before(), not_after: read.not_after() })
+    }
+}
+
+/// How many platform certificates are valid side by side: the one that signs, and its predecessor.
+const SIDE_BY_SIDE: usize = 2;
 
 /// All keys of a run.
 pub(crate) struct Keys {
     pub(crate) merchants: Vec<Merchant>,
     pub(crate) public_key: SigningKey,
     public_key_pem: String,
-    pub(crate) certificate_key: SigningKey,
-    pub(crate) certificate: PlatformCertificate,
+    /// The newest first; there is always one.
+    platforms: RwLock<Vec<Arc<Platform>>>,
 }
 
 impl Keys {
@@ -120,9 +133,26 @@ impl Keys {
         self.merchants.iter().find(|merchant| merchant.mchid == mchid)
     }
 
+    /// The platform certificates that are valid, the newest first.
+    pub(crate) fn platforms(&self) -> Vec<Arc<Platform>> {
+        self.platforms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes a new platform key and certificate, which sign from now on; the ones before stay valid beside them.
+    pub(crate) fn rotate(&self, now: i64) -> Result<Arc<Platform>, String> {
+        let (key, pem) = certified("Sandbox of WeChat Pay, platform", now)?;
+        let platform = Arc::new(Platform::new(&key.serialize_pem(), pem)?);
+        let mut platforms = self.platforms.write().unwrap_or_else(PoisonError::into_inner);
+        platforms.insert(0, Arc::clone(&platform));
+        platforms.truncate(SIDE_BY_SIDE);
+        Ok(platform)
+    }
+
     /// The credentials of each merchant, in the order they were named.
     pub(crate) fn credentials(&self) -> impl Iterator<Item = Credentials> + '_ {
-        self.merchants.iter().map(|merchant| Credentials {
+        let platforms = self.platforms();
+        let newest = platforms.into_iter().next();
+        self.merchants.iter().map(move |merchant| Credentials {
             mchid: merchant.mchid.clone(),
             serial_no: merchant.serial_no.clone(),
             private_key_pem: merchant.files.private_key.clone(),
@@ -130,8 +160,8 @@ impl Keys {
             apiv3_key: merchant.files.apiv3_key.clone(),
             public_key_id: self.public_key.id.clone(),
             public_key_pem: self.public_key_pem.clone(),
-            platform_certificate_pem: self.certificate.pem.clone(),
-            platform_serial: self.certificate_key.id.clone(),
+            platform_certificate_pem: newest.as_ref().map(|platform| platform.pem.clone()).unwrap_or_default(),
+            platform_serial: newest.as_ref().map(|platform| platform.key.id.clone()).unwrap_or_default(),
         })
     }
 
@@ -161,18 +191,13 @@ impl Keys {
     }
 
     fn platform(id: String, public_pem: &str, platform_pem: &str, certificate: String) -> Result<Self, String> {
-        let read = Certificate::from_pem(&certificate).map_err(|error| error.to_string())?;
+        let platform = Platform::new(platform_pem, certificate)?;
         let public = KeyPair::from_pem(public_pem).map_err(|error| format!("platform key: {error}"))?;
         Ok(Self {
             merchants: Vec::new(),
             public_key_pem: public.public_key_pem(),
             public_key: signing_key(id, public_pem)?,
-            certificate_key: signing_key(read.serial().to_owned(), platform_pem)?,
-            certificate: PlatformCertificate {
-                pem: certificate,
-                not_before: read.not_before(),
-                not_after: read.not_after(),
-            },
+            platforms: RwLock::new(vec![Arc::new(platform)]),
         })
     }
 }
@@ -323,9 +348,11 @@ impl Keys {
     /// Writes everything that a client needs, and what the next run needs to have the same keys.
     pub(crate) fn save(&self, directory: &Path, base_url: &str) -> Result<(), String> {
         write(directory, file::PUBLIC_KEY, &self.public_key_pem)?;
-        write(directory, file::PLATFORM_CERTIFICATE, &self.certificate.pem)?;
+        let platforms = self.platforms();
+        let newest = platforms.first().ok_or("there is no platform certificate")?;
+        write(directory, file::PLATFORM_CERTIFICATE, &newest.pem)?;
         write(directory, file::PUBLIC_KEY_SECRET, &self.public_key.private_pem)?;
-        write(directory, file::PLATFORM_SECRET, &self.certificate_key.private_pem)?;
+        write(directory, file::PLATFORM_SECRET, &newest.key.private_pem)?;
         let mut merchants = Vec::new();
         for (index, merchant) in self.merchants.iter().enumerate() {
             let place = merchant_directory(index, &merchant.mchid);
@@ -340,7 +367,7 @@ impl Keys {
         let description = Description {
             base_url: base_url.to_owned(),
             public_key_id: self.public_key.id.clone(),
-            platform_serial: self.certificate_key.id.clone(),
+            platform_serial: newest.key.id.clone(),
             merchants,
         };
         let json = serde_json::to_string_pretty(&description).map_err(|error| error.to_string())?;

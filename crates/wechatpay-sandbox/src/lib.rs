@@ -44,8 +44,14 @@ pub use log::{Basis, Checks, Exchange, Verdict};
 #[doc(hidden)]
 pub use reading::Reading;
 pub use schema::Violation;
-pub use settings::{BusifavorFirstState, FavorFirstState, Repeat, Settings, SignWith};
-pub use state::{CodeEffect, CouponEffect, Ledger, NumberEffect, StockEffect};
+pub use settings::{
+    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, SendRefusals, Settings,
+    SignWith, UserLimit,
+};
+pub use state::{
+    AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,
+    StockEffect,
+};
 
 use ambient::Ambient;
 use api::Api;
@@ -75,11 +81,11 @@ struct World {
 
 impl World {
     fn ledger(&mut self) -> Ledger {
-        self.state.ledger(self.ambient.now())
+        self.state.ledger(self.ambient.now(), &self.settings)
     }
 
     fn act(&mut self, action: &Value) -> Result<Value, String> {
-        self.state.act(action, self.ambient.now())
+        self.state.act(action, &mut self.ambient, &self.settings)
     }
 
     /// As after the start, but for the clock and the settings.
@@ -182,6 +188,11 @@ impl Sandbox {
         self.api.world().ledger()
     }
 
+    /// The notifications that merchants are owed, oldest first; ten thousand are kept.
+    pub fn events(&self) -> Vec<Event> {
+        self.api.world().state.outbox.all().cloned().collect()
+    }
+
     /// The settings now.
     pub fn settings(&self) -> Settings {
         self.api.world().settings.clone()
@@ -214,12 +225,22 @@ impl Sandbox {
     }
 
     /// Does what happens outside the API, as `POST /_sandbox/act` does:
-    /// `{"act": "console", "stock_id": "…", "to": "pause"}`.
+    /// `{"act": "console", "stock_id": "…", "to": "pause"}`, `{"act": "pay_with_coupon", "coupon_id": "…"}`. What each
+    /// action takes is in the crate's README.
     ///
     /// # Errors
     /// What is wrong with the action, or why the state does not allow it.
     pub fn act(&self, action: &Value) -> Result<Value, String> {
         self.api.world().act(action)
+    }
+
+    /// Gives the platform a new key and certificate, which sign from now on where a certificate signs; the ones before
+    /// stay valid beside them. Names the new serial number. Takes a tenth of a second and more.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn rotate(&self) -> Result<String, String> {
+        self.api.rotate()
     }
 
     /// Forgets all state, the log and the nonces; keeps keys, clock and settings.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What the documents leave open, and each user may want the other way. The defaults are what is most likely true.
 ///
@@ -43,6 +44,72 @@ pub struct Settings {
     pub busifavor_code_limit: Option<u64>,
     /// `fail_codes[].code` of a code with a character that is not allowed; the name is not published.
     pub busifavor_bad_character: String,
+    /// What a send to a user answers who has as many cash coupons of a stock as allowed. Default: as was seen.
+    pub favor_user_limit: UserLimit,
+    /// Whether merchants may send cash coupons of stocks that others created. Default: they may not.
+    pub favor_other_senders: OtherSenders,
+    /// Whether a sender may choose the value of a coupon. Without, `coupon_value` is refused. Default false.
+    pub favor_sender_value: bool,
+    /// Most fen of face value that the stocks of one merchant may give a user in a calendar month; beyond it a send
+    /// answers 400 `INVALID_REQUEST`. Seen live, 500,000. Default: no end to it.
+    pub favor_month_limit: Option<i64>,
+    /// Appids that are not bound to any merchant: they are refused with 400 `APPID_MCHID_NOT_MATCH`.
+    pub favor_unbound_appids: Vec<String>,
+    /// Appid that an openid belongs to. One that is not named here belongs to the appid under which it first received
+    /// a cash coupon; under any other it is refused with 400 `INVALID_REQUEST`.
+    pub favor_openids: BTreeMap<String, String>,
+    /// Openids that are refused with 403 `USER_ACCOUNT_ABNORMAL`.
+    pub favor_abnormal_users: Vec<String>,
+    /// Person behind an openid. Where a stock has `natural_person_limit`, a person counts as one user, and is refused
+    /// with 403 `USER_AL_GET_COUPON`. Openids that are not named here are a person each.
+    pub favor_persons: BTreeMap<String, String>,
+    /// What the offset of lists of the favor family counts. Default: pages.
+    pub favor_offset: OffsetUnit,
+    /// Whether a list of a user's used cash coupons holds those that can be used too, as was seen. Default false.
+    pub favor_used_lists_sent: bool,
+    /// Whether queries of a cash coupon show how it was used. It is said that only the notification does; default
+    /// false.
+    pub favor_show_consumption: bool,
+    /// How the answer to a change of goods names its time. Default `pause_time`, as the page prints it.
+    pub favor_goods_time: GoodsTime,
+    /// What the repeat of a write gets where no document says it, but for creations of merchant coupon stocks.
+    /// Default: the first answer.
+    pub guessed_repeat: Repeat,
+    /// What `offset` counts in lists of merchant coupons, gift activities and partnerships. Default: for each what the
+    /// `note` of its schema has decided.
+    pub offset_unit: Option<OffsetUnit>,
+    /// Appids that are not bound to any merchant: the busifavor family refuses them with 400 `APPID_MCHID_NOT_MATCH`.
+    pub busifavor_unbound_appids: Vec<String>,
+    /// Openids that the busifavor family refuses with 404 `USER_NOT_EXISTS`.
+    pub busifavor_unknown_users: Vec<String>,
+    /// Person behind an openid, for merchant coupon stocks with `natural_person_limit`. Openids that are not named here
+    /// are a person each.
+    pub busifavor_persons: BTreeMap<String, String>,
+    /// Whether a code that was deleted from a pool may be uploaded again; without, it is sorted as existing. Default
+    /// true.
+    pub busifavor_reupload: bool,
+    /// Whether `PATCH` of a merchant coupon stock refuses to change what cannot be changed (name, logo, merchant name,
+    /// limit by person); without, it ignores that. Default true.
+    pub busifavor_refuse_fixed: bool,
+    /// Whether a budget cannot fall below what was handed out already. Default true.
+    pub busifavor_budget_floor: bool,
+    /// With which codes a gift is refused where a limit or the state of the stock forbids it. Default: the family's.
+    pub busifavor_send_refusals: SendRefusals,
+    /// Whether the answer to a gift is nested in `send_coupon_result`, as the official models have it. Default true.
+    pub busifavor_nested_send: bool,
+    /// Whether a used coupon can be returned after its time, and is `EXPIRED` then; without, 403 `RULELIMIT`. Default
+    /// true.
+    pub busifavor_return_expired: bool,
+    /// Seconds in which a subsidy payment or return is `ACCEPTED` before it succeeds or fails. Default 0.
+    pub busifavor_subsidy_delay: u32,
+    /// Why subsidy payments and returns fail, `INSUFFICIENT_BALANCE` for example. Default: they succeed.
+    pub busifavor_subsidy_failure: Option<String>,
+    /// Whether a gift activity must name stocks of merchant coupons that the sandbox has and that are the caller's; else
+    /// 404 `RESOURCE_NOT_EXISTS`. Default true.
+    pub paygift_check_stocks: bool,
+    /// Whether a partnership must be about a stock that the sandbox has and that is the caller's; else 403 `NO_AUTH`.
+    /// Default true.
+    pub partnership_check_stocks: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +129,33 @@ impl Default for Settings {
             busifavor_creating: 0,
             busifavor_code_limit: None,
             busifavor_bad_character: "CHARACTER_LIMIT".to_owned(),
+            favor_user_limit: UserLimit::RuleLimit,
+            favor_other_senders: OtherSenders::Unsupported,
+            favor_sender_value: false,
+            favor_month_limit: None,
+            favor_unbound_appids: Vec::new(),
+            favor_openids: BTreeMap::new(),
+            favor_abnormal_users: Vec::new(),
+            favor_persons: BTreeMap::new(),
+            favor_offset: OffsetUnit::Page,
+            favor_used_lists_sent: false,
+            favor_show_consumption: false,
+            favor_goods_time: GoodsTime::PauseTime,
+            guessed_repeat: Repeat::FirstAnswer,
+            offset_unit: None,
+            busifavor_unbound_appids: Vec::new(),
+            busifavor_unknown_users: Vec::new(),
+            busifavor_persons: BTreeMap::new(),
+            busifavor_reupload: true,
+            busifavor_refuse_fixed: true,
+            busifavor_budget_floor: true,
+            busifavor_send_refusals: SendRefusals::Family,
+            busifavor_nested_send: true,
+            busifavor_return_expired: true,
+            busifavor_subsidy_delay: 0,
+            busifavor_subsidy_failure: None,
+            paygift_check_stocks: true,
+            partnership_check_stocks: true,
         }
     }
 }
@@ -108,6 +202,64 @@ pub enum Repeat {
     FirstAnswer,
     /// 400 `RESOURCE_ALREADY_EXISTS`.
     AlreadyExists,
+}
+
+/// How a user at the limit of a stock is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum UserLimit {
+    /// 403 `RULE_LIMIT`, as was seen.
+    RuleLimit,
+    /// 403 `REQUEST_BLOCKED`, as is documented.
+    RequestBlocked,
+}
+
+/// Whether others than its creator may hand out a stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OtherSenders {
+    /// The stock is for its creator alone.
+    Unsupported,
+    /// The stock is for others too, but not for the caller.
+    Unauthorised,
+    /// All merchants may.
+    Allowed,
+}
+
+/// What an offset counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OffsetUnit {
+    /// Pages: the second begins at 1.
+    Page,
+    /// Items.
+    Row,
+}
+
+/// Name of the time at which a change of goods takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum GoodsTime {
+    /// As the page prints it.
+    PauseTime,
+    /// As the official models have it.
+    EffectTime,
+}
+
+/// Codes with which a gift of a merchant coupon is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SendRefusals {
+    /// `RULELIMIT` and `NOT_ENOUGH`, as elsewhere in the family.
+    Family,
+    /// The names that the coupon plugin of mini programs has: `NOTRUNNING`, `EXPIRED`, `MAXQUOTA`, `DAYLIMIT`,
+    /// `NATURELIMIT`, `NOTENOUGH`.
+    Plugin,
 }
 
 impl Settings {

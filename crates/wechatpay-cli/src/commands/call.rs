@@ -1,17 +1,20 @@
 //! `wechatpay call`
 
+mod all;
+
 use crate::args::Call;
 use crate::catalog;
 use crate::config::{self, Account};
-use crate::input;
+use crate::input::{self, Upload};
 use crate::output::{Failure, Operation, Output, Result};
-use crate::wire;
+use crate::wire::{self, Way};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 use wechatpay_model::Spec;
+use wechatpay_model::operation::Body;
 use wechatpay_protocol::check::Context;
 use wechatpay_protocol::request::{self, Authorization};
-use wechatpay_protocol::{Error, Stamp, Stamper, SystemStamper};
+use wechatpay_protocol::{Error, File, Stamp, Stamper, SystemStamper};
 
 pub(crate) fn run(args: &Call, output: &Output) -> Result {
     let spec = catalog::operation(&args.id)?;
@@ -23,35 +26,66 @@ pub(crate) fn run(args: &Call, output: &Output) -> Result {
     for (name, text) in fields {
         input::set(spec.request(), &mut arguments, name, text)?;
     }
+    let upload = upload(args, spec, &mut arguments)?;
     if args.dry_run {
-        return dry_run(args, spec, arguments, output);
+        return dry_run(args, spec, arguments, upload.as_ref(), output);
+    }
+    let way = Way { backend: args.wire.backend, attempts: args.repeat.retry, output: *output };
+    if args.all {
+        return all::run(&args.account, way, spec, arguments);
     }
     let account = Account::load(&args.account)?;
     let operation = Operation::known(spec);
     let begun = Instant::now();
-    let reply =
-        wire::exchange(
-            account,
-            args.wire.backend,
-            &operation,
-            |client| async move { client.call(spec, arguments).await },
-        )?;
+    let reply = wire::exchange(account, way, &operation, |client| {
+        let (upload, operation) = (&upload, &operation);
+        async move {
+            let sent = match upload {
+                Some(upload) => client.call_upload(spec, arguments, file(upload)).await,
+                None => client.call(spec, arguments).await,
+            };
+            sent.map_err(|error| operation.failed(error))
+        }
+    })?;
     output.reply(&operation, &reply, begun.elapsed().as_millis())
 }
 
+/// The file that goes with the request, if the operation takes one.
+fn upload(args: &Call, spec: &Spec, arguments: &mut Value) -> Result<Option<Upload>> {
+    match (spec.body(), &args.file) {
+        (Body::Multipart, Some(path)) => Upload::read(path, spec.request(), arguments).map(Some),
+        (Body::Multipart, None) => Err(Failure::Usage(format!("{} takes a file: name it with --file", spec.id()))),
+        (_, Some(_)) => Err(Failure::Usage(format!("{} takes no file; leave --file out", spec.id()))),
+        (_, None) => Ok(None),
+    }
+}
+
+fn file(upload: &Upload) -> File<'_> {
+    File { name: &upload.name, bytes: &upload.bytes }
+}
+
 /// Prints the request that a call would send, but for its signature.
-fn dry_run(args: &Call, spec: &'static Spec, arguments: Value, output: &Output) -> Result {
+fn dry_run(args: &Call, spec: &'static Spec, arguments: Value, upload: Option<&Upload>, output: &Output) -> Result {
     let (base, mchid) = config::sender(&args.account)?;
     let context = Context { now: SystemStamper.now(), mchid: &mchid };
-    let failed = |error| Failure::Call { operation: Operation::known(spec), error: Box::new(error) };
-    let prepared = request::prepare(spec, arguments, &context).map_err(|invalid| failed(Error::Invalid(invalid)))?;
+    let failed = |error| Operation::known(spec).failed(error);
+    let prepared = match upload {
+        Some(upload) => request::prepare_upload(spec, arguments.clone(), file(upload), &context),
+        None => request::prepare(spec, arguments.clone(), &context),
+    };
+    let prepared = prepared.map_err(|invalid| failed(Error::Invalid(invalid)))?;
     let nobody = Authorization { scheme: "", mchid: "", serial_no: "" };
     let stamp = Stamp { timestamp: 0, nonce: String::new() };
     let request =
         prepared.sign_with(&base, &nobody, None, &stamp, &[]).map_err(|error| failed(Error::Signing(error.into())))?;
     let mut shown = json!({ "method": request.method().as_str(), "url": request.uri().to_string() });
-    if let (Ok(body), Some(shown)) = (serde_json::from_slice::<Value>(request.body()), shown.as_object_mut()) {
-        shown.insert("body".to_owned(), body);
+    if let Some(shown) = shown.as_object_mut() {
+        if let Some(upload) = upload {
+            shown.insert("body".to_owned(), arguments);
+            shown.insert("file".to_owned(), json!({ "name": upload.name, "bytes": upload.bytes.len() }));
+        } else if let Ok(body) = serde_json::from_slice::<Value>(request.body()) {
+            shown.insert("body".to_owned(), body);
+        }
     }
     if !output.json {
         output.hint(format_args!("{}: the request is valid; nothing was sent", spec.id()));

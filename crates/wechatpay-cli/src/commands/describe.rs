@@ -1,4 +1,4 @@
-//! `wechatpay describe`: everything that the catalogue knows about one operation.
+//! `wechatpay describe`: everything that the catalogue knows about one operation, or one notification.
 
 mod schema;
 mod words;
@@ -8,31 +8,60 @@ use crate::catalog;
 use crate::output::{DIM, Output, Result, STRONG};
 use schema::{Document, Example, Node};
 use serde_json::Value;
-use wechatpay_model::Spec;
-use wechatpay_model::operation::{Audience, Field, Idempotency, Shape};
+use wechatpay_model::operation::{Audience, Body, Field, Idempotency, Shape};
+use wechatpay_model::{EventSpec, Spec};
 
 pub(crate) fn run(args: &Describe, output: &Output) -> Result {
-    let spec = catalog::operation(&args.id)?;
+    match catalog::event(&args.id) {
+        Some(event) => describe_event(event, output),
+        None => describe_operation(catalog::operation(&args.id)?, output),
+    }
+}
+
+fn describe_operation(spec: &Spec, output: &Output) -> Result {
     if output.json {
         return output.line(format_args!("{}", spec.schema().trim_end()));
     }
-    let document: Document = serde_json::from_str(spec.schema()).map_err(|error| catalog::damaged(spec, &error))?;
+    let document: Document = catalog::schema(spec.id(), spec.schema())?;
     let page = Page { output, document: &document };
     page.head(spec)?;
-    page.section("Request")?;
-    page.fields(&document.request, Some(spec.request()), spec, 1)?;
+    if let Some(request) = &document.request {
+        page.section("Request")?;
+        page.fields(request, Some(spec.request()), Some(spec), 1)?;
+    }
     page.rules(spec)?;
     page.section("Answer")?;
     match &document.response {
-        Some(response) => page.fields(response, None, spec, 1)?,
+        Some(response) => page.fields(response, None, None, 1)?,
         None => output.line(format_args!("  204, nothing in it"))?,
     }
     page.refusals(spec)?;
     page.examples()?;
-    page.tail(spec)
+    page.tail(spec.source())
 }
 
-/// Writes one operation, section by section.
+fn describe_event(event: &EventSpec, output: &Output) -> Result {
+    if output.json {
+        return output.line(format_args!("{}", event.schema().trim_end()));
+    }
+    let document: Document = catalog::schema(event.id(), event.schema())?;
+    let page = Page { output, document: &document };
+    let (id, title, title_zh) = (event.id(), event.title(), event.title_zh());
+    output.line(format_args!("{STRONG}{id}{STRONG:#}  {title} ({title_zh})"))?;
+    let (kind, about) = (event.event_type(), event.original_type());
+    output.line(format_args!("notification {kind}, about: {about}"))?;
+    if let Some(delivery) = event.delivery() {
+        output.line(format_args!("sent until it is acknowledged: {}", words::delivery(delivery)))?;
+    }
+    if let Some(payload) = &document.payload {
+        page.section("Resource, once it is decrypted")?;
+        page.fields(payload, None, None, 1)?;
+    }
+    page.examples()?;
+    page.tail(event.source())
+}
+
+/// Writes one operation or notification, section by section.
 struct Page<'a> {
     output: &'a Output,
     document: &'a Document,
@@ -49,19 +78,31 @@ impl Page<'_> {
         self.output.line(format_args!("{} {}", spec.method().as_str(), spec.path()))?;
         let audience: Vec<_> = spec.audience().iter().copied().map(Audience::as_str).collect();
         self.output.line(format_args!("for: {}", audience.join(", ")))?;
-        match spec.idempotency() {
-            Idempotency::Safe => self.output.line(format_args!("repeat: safe")),
-            Idempotency::Key(field) => {
-                self.output.line(format_args!("repeat: with the same `{field}` and parameters it has one effect"))
-            }
-            _ => self.output.line(format_args!("repeat: may act twice")),
+        let repeat = match spec.idempotency() {
+            Idempotency::Safe => "safe".to_owned(),
+            Idempotency::Key(field) => format!("with the same `{field}` and parameters it has one effect"),
+            _ => "may act twice".to_owned(),
+        };
+        self.output.line(format_args!("repeat: {repeat}"))?;
+        if !spec.rate().is_empty() {
+            let limits: Vec<_> = spec.rate().iter().map(words::rate).collect();
+            self.output.line(format_args!("rate: {}", limits.join(", ")))?;
         }
+        if let Some(page) = spec.page() {
+            self.output.line(format_args!("pages: {}", words::pages(spec, page)))?;
+        }
+        if spec.body() == Body::Multipart {
+            let id = spec.id();
+            self.output.line(format_args!("file: `wechatpay call {id} --file PATH` sends it"))?;
+        }
+        Ok(())
     }
 
     /// The fields of an object, and those of the objects in it, each level further in.
     ///
-    /// The shape has the limits that are checked; answers have none, as reading never enforces limits.
-    fn fields(&self, node: &Node, shape: Option<&Shape>, spec: &Spec, depth: usize) -> Result {
+    /// The shape has the limits that are checked; what is only read has none, as reading never enforces limits. The
+    /// outer fields of a request travel where its spec says.
+    fn fields(&self, node: &Node, shape: Option<&Shape>, spec: Option<&Spec>, depth: usize) -> Result {
         let node = self.document.resolve(node);
         if node.properties.is_empty() && depth == 1 {
             self.output.line(format_args!("  no fields"))?;
@@ -71,7 +112,7 @@ impl Page<'_> {
             _ => &[],
         };
         for (name, reference) in &node.properties {
-            let place = if depth == 1 { place(spec, name, shape.is_some()) } else { "" };
+            let place = spec.map_or("", |spec| place(spec, name));
             let field = shapes.iter().find(|field| field.name() == name);
             let mut facts = vec![if node.required.contains(name) { "required" } else { "optional" }.to_owned()];
             facts.extend((!place.is_empty()).then(|| place.to_owned()));
@@ -79,7 +120,7 @@ impl Page<'_> {
             let shape = field.map(Field::shape);
             self.field(name, reference, shape, facts, depth)?;
             if let (Some(inner), shape) = self.inside(reference, shape) {
-                self.fields(inner, shape, spec, depth + 1)?;
+                self.fields(inner, shape, None, depth + 1)?;
             }
         }
         Ok(())
@@ -148,7 +189,9 @@ impl Page<'_> {
         let name = |example: &Example| example.name.clone().unwrap_or_else(|| "example".to_owned());
         self.document.examples.iter().try_for_each(|example| {
             self.section(&format!("Example: {}", name(example)))?;
-            self.json("  request", &example.request)?;
+            for (label, value) in [("  request", &example.request), ("  resource", &example.payload)] {
+                value.as_ref().map_or(Ok(()), |value| self.json(label, value))?;
+            }
             for violation in &example.violations {
                 self.output.line(format_args!("  refused at {}: {}", violation.at, violation.rule))?;
             }
@@ -167,13 +210,13 @@ impl Page<'_> {
         format!("{value:#}").lines().try_for_each(|line| self.output.line(format_args!("    {line}")))
     }
 
-    fn tail(&self, spec: &Spec) -> Result {
+    fn tail(&self, sources: &[&str]) -> Result {
         if let Some(note) = &self.document.note {
             self.section("Note")?;
             self.wrapped(2, note)?;
         }
         self.section("Source")?;
-        spec.source().iter().try_for_each(|source| self.output.line(format_args!("  {source}")))
+        sources.iter().try_for_each(|source| self.output.line(format_args!("  {source}")))
     }
 
     /// A paragraph, broken at spaces to a width that is pleasant to read.
@@ -198,11 +241,9 @@ impl Page<'_> {
 }
 
 /// Where an outer field of the request travels, if not in the body.
-fn place(spec: &Spec, name: &str, request: bool) -> &'static str {
+fn place(spec: &Spec, name: &str) -> &'static str {
     let parameter = |segment: &str| segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) == Some(name);
-    if !request {
-        ""
-    } else if spec.path().split('/').any(parameter) {
+    if spec.path().split('/').any(parameter) {
         "in the path"
     } else if spec.query().contains(&name) {
         "in the query"

@@ -1,9 +1,11 @@
 //! One module for each command.
 
 pub(crate) mod call;
+pub(crate) mod certs;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod describe;
+pub(crate) mod notify;
 pub(crate) mod ops;
 pub(crate) mod raw;
 pub(crate) mod sandbox;

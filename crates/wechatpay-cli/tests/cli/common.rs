@@ -100,6 +100,37 @@ impl Sandbox {
         self.ready["mchid"].as_str().unwrap()
     }
 
+    /// Asks one of the sandbox's control paths.
+    pub(crate) fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+        let mut stream = TcpStream::connect(self.address()).unwrap();
+        let body = body.to_string();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} /_sandbox/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> String {
+        self.env["WECHATPAY_BASE_URL"].trim_start_matches("http://").to_owned()
+    }
+
+    /// The command with the sandbox's environment, but for what there is to verify with.
+    pub(crate) fn trusting_nobody(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command(arguments);
+        for name in ["PUBLIC_KEY_ID", "PUBLIC_KEY", "PLATFORM_CERT"] {
+            command.env_remove(format!("WECHATPAY_{name}"));
+        }
+        command
+    }
+
     /// The command with the sandbox's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(arguments);

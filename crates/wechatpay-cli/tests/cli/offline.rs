@@ -36,6 +36,8 @@ const ROWS: &[Row] = &[
     row("sandbox --help", 0, &["Examples:", "--allow-remote"], &[]),
     row("ops --help", 0, &["Examples:", "idempotency"], &[]),
     row("describe --help", 0, &["Examples:"], &[]),
+    row("certs download --help", 0, &["Examples:", "WECHATPAY_APIV3_KEY", "expire_time"], &[]),
+    row("notify decrypt --help", 0, &["Examples:", "Wechatpay-Signature:", "empty line", "--now"], &[]),
     row("completions --help", 0, &["Examples:"], &[]),
     // Mistakes on the command line.
     row("", 2, &[], &["Usage: wechatpay"]),
@@ -47,10 +49,20 @@ const ROWS: &[Row] = &[
     row("call start_stock", 2, &[], &["did you mean favor.start_stock?"]),
     row("call xyz", 2, &[], &["`wechatpay ops` lists them all"]),
     row("raw FETCH /v3/certificates", 2, &[], &["FETCH", "GET, POST, PUT, PATCH, DELETE"]),
+    row("call favor.upload_image", 2, &[], &["favor.upload_image takes a file", "--file"]),
+    row("call favor.start_stock --file x.png", 2, &[], &["favor.start_stock takes no file"]),
+    row("call favor.upload_image --file /nowhere.png --mchid 19", 2, &[], &["/nowhere.png: cannot be read"]),
+    row("call favor.get_stock --all", 2, &[], &["favor.get_stock answers all there is at once"]),
+    row("call favor.list_stocks --all --dry-run", 2, &[], &["--all", "--dry-run"]),
+    row("call favor.list_stocks --retry 0", 2, &[], &["--retry", "1..=10"]),
+    row("certs", 2, &[], &["download"]),
+    row("notify decrypt x --now yesterday", 2, &[], &["--now", "RFC 3339"]),
     row("sandbox --listen 0.0.0.0:0", 2, &[], &["--allow-remote"]),
     // The catalogue.
     row("ops", 0, &["favor.create_coupon_stock", "busifavor.upload_coupon_codes", "certificates.list"], &[]),
     row("ops busifavor", 0, &["busifavor.create_stock"], &[]),
+    row("ops --notifications", 0, &["COUPON.USE", "COUPON.SEND", "busifavor.coupon_send"], &[]),
+    row("ops favor --notifications --json", 0, &["\"delivery\":{", "\"event_type\":\"COUPON.USE\"", "\"id\":\"favor.coupon_use\""], &[]),
     row("describe favor.create_coupon_stock", 0, &[
         "POST /v3/marketing/favor/coupon-stocks", "创建代金券批次", "with the same `out_request_no`",
         "stock_name", "批次名称", "none of , ; _ |", "integer (fen)", "RFC 3339 time", "array of string",
@@ -58,7 +70,12 @@ const ROWS: &[Row] = &[
         "is the merchant id of the caller", "at most 90 days", "403 NOT_ENOUGH", "Add to the budget.",
         "Example: as published", "refused at /out_request_no: length", "accepted with", "https://",
     ], &[]),
-    row("describe favor.get_stock", 0, &["in the path", "in the query", "unactivated: ", "repeat: safe"], &[]),
+    row("describe favor.get_stock", 0, &["in the path", "in the query", "unactivated: ", "repeat: safe", "rate: 500 calls in all in 1 second"], &[]),
+    row("describe favor.list_stock_items", 0, &["pages: `offset` counts pages from 0, at most 500; `limit` is the length of a page, at most 100; `wechatpay call favor.list_stock_items --all`"], &[]),
+    row("describe busifavor.list_coupon_codes", 0, &["counts items from 0; `limit`"], &[]),
+    row("describe favor.upload_image", 0, &["repeat: may act twice", "call favor.upload_image --file PATH"], &[]),
+    row("describe COUPON.USE", 0, &["favor.coupon_use", "核销事件回调通知", "about: coupon", "9 times in all, 1 minute apart", "coupon_id", "required", "Example: ", "https://"], &[]),
+    row("describe busifavor.coupon_send --json", 0, &["\"event_type\":\"COUPON.SEND\""], &[]),
     // Requests, checked and shown.
     row("call --dry-run favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_MCHID", "`mchid`"]),
     row("call --dry-run --mchid 19 favor.start_stock stock_id=9 stock_creator_mchid=8", 0,
@@ -85,6 +102,9 @@ const ROWS: &[Row] = &[
     ], &[]),
     row("call --dry-run --mchid 19 favor.start_stock stock_id=1 stock_creator_mchid", 2, &[], &["`stock_creator_mchid` names no field", "NAME=VALUE"]),
     row("call --dry-run --mchid 19 favor.start_stock =1", 2, &[], &["names no field"]),
+    row("call --dry-run --json --mchid 19 favor.upload_image --file src/main.rs filename=a.png", 0,
+        &["\"body\":{\"filename\":\"a.png\",\"sha256\":\"", "\"file\":{\"bytes\":", "\"name\":\"a.png\"}"], &[]),
+    row("call --dry-run --mchid 19 favor.upload_image --file src/main.rs sha256=0", 2, &[], &["/sha256: "]),
     // Requests from stdin: only when asked for.
     piped("call --dry-run --mchid 19 favor.start_stock -", "{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}", 0, &["/stocks/9/start"], &[]),
     piped("call --dry-run --mchid 19 favor.start_stock - stock_id=10", "\u{FEFF}{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}", 0, &["/stocks/10/start"], &[]),
@@ -95,13 +115,20 @@ const ROWS: &[Row] = &[
     piped("call --dry-run --mchid 19 favor.start_stock -", "[]", 2, &[], &["/: must be an object, is an array"]),
     row("call --dry-run --mchid 19 favor.start_stock /nowhere/at/all.json", 2, &[], &["/nowhere/at/all.json: cannot be read"]),
     // An account that is not there, or not right.
-    row("call favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_SERIAL_NO", "`private_key`", "--platform-cert"]),
+    row("call favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_SERIAL_NO", "`private_key`", "--platform-cert", "WECHATPAY_APIV3_KEY"]),
+    row("certs download --mchid 19", 2, &[], &["the APIv3 key is missing: set WECHATPAY_APIV3_KEY, or `apiv3_key`", "--private-key"]),
     row("raw GET /v3/certificates --json", 2, &["\"kind\":\"config\"", "\"problems\":["], &[]),
     row("raw GET /v3/certificates --mchid 19x --serial-no 5A:6B --public-key-id 7 --base-url ftp://x/y", 2, &[],
         &["--mchid: a merchant id is digits", "--serial-no: a serial number is hex", "--public-key-id: the id", "--base-url: base URL", "public key file, to go with its id"]),
     row("raw GET /v3/certificates --config /nowhere.toml", 2, &[], &["--config: /nowhere.toml: cannot be read"]),
-    // Completions know the operations.
-    row("completions bash", 0, &["favor.create_coupon_stock"], &[]),
+    // Notifications that are none.
+    row("notify decrypt /nowhere", 2, &[], &["/nowhere: cannot be read"]),
+    piped("notify decrypt -", "{}", 2, &[], &["stdin:1: no empty line"]),
+    piped("notify decrypt -", "{\n}\n", 2, &[], &["stdin:1: no header"]),
+    piped("notify decrypt -", "Content-Length: 7\n\n{}", 2, &[], &["stdin: the body has 2 bytes, but Content-Length says 7"]),
+    piped("notify decrypt -", "A: 1\n\n{}", 2, &[], &["the APIv3 key is missing"]),
+    // Completions know the operations and the events.
+    row("completions bash", 0, &["favor.create_coupon_stock", "COUPON.USE"], &[]),
     row("completions zsh", 0, &["#compdef wechatpay", "favor.create_coupon_stock"], &[]),
     row("completions fish", 0, &["complete -c wechatpay"], &[]),
 ];

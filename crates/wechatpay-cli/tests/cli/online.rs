@@ -4,6 +4,8 @@ use crate::common::{Sandbox, command, exit_code, head, pass_on, run, run_with, s
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A cash coupon stock that may be created now; the sandbox's `now` is this machine's.
@@ -193,7 +195,7 @@ fn what_cannot_be_believed_is_not_printed() {
         ("status-500", 3, "refused", ""),
         ("error=404:RESOURCE_NOT_EXISTS", 1, "refused", ""),
     ];
-    let address = sandbox.env["WECHATPAY_BASE_URL"].trim_start_matches("http://").to_owned();
+    let address = sandbox.address();
     for (fault, code, kind, reason) in rows {
         let address = address.clone();
         let base = server(move |near| pass_on(near, &address, &format!("X-Sandbox-Fault: {fault}")));
@@ -204,6 +206,221 @@ fn what_cannot_be_believed_is_not_printed() {
             assert_eq!(found, (code, kind, reason), "{fault} over {backend}: {run:?}");
         }
     }
+}
+
+#[test]
+fn a_file_is_sent_with_what_the_operation_wants_to_know_of_it() {
+    let sandbox = Sandbox::start();
+    let file = sandbox.file("logo.png", b"\x89PNG\r\n\x1a\n and more");
+    let file = file.to_str().unwrap();
+    for backend in ["reqwest", "hyper"] {
+        let run = sandbox.run(&["call", "favor.upload_image", "--json", "--file", file, "--backend", backend]);
+        assert!(run.code == 0 && run.json()[0]["media_url"].is_string(), "{run:?}");
+    }
+    let other = format!("sha256={}", "0".repeat(64));
+    let refused = sandbox.run(&["call", "favor.upload_image", "--json", "--file", file, &other]);
+    assert_eq!((refused.code, &refused.error()["code"]), (1, &json!("PARAM_ERROR")), "{refused:?}");
+}
+
+/// Three stocks, and a list of them as it is called.
+fn stocks(sandbox: &Sandbox) -> [String; 3] {
+    for number in ["1", "2", "3"] {
+        let request = stock(sandbox.mchid(), number).to_string();
+        let mut command = sandbox.command(&["call", "favor.create_coupon_stock", "-"]);
+        assert_eq!(sandbox.run_with(&mut command, request.as_bytes()).code, 0);
+    }
+    ["call".to_owned(), "favor.list_stocks".to_owned(), format!("stock_creator_mchid={}", sandbox.mchid())]
+}
+
+#[test]
+fn a_whole_list_is_a_line_for_each_item() {
+    let sandbox = Sandbox::start();
+    let list = stocks(&sandbox);
+    let list = |more: &[&str]| sandbox.run(&[&list.each_ref().map(String::as_str), more].concat());
+    let total = list(&["offset=0", "limit=1", "--json"]).json()[0]["total_count"].as_u64().unwrap() as usize;
+    for more in [&["--all", "--json"][..], &["--all", "--json", "limit=1"]] {
+        let all = list(more);
+        assert!(all.code == 0 && all.stderr.is_empty(), "{all:?}");
+        assert_eq!(all.json().len(), total, "{all:?}");
+        assert!(all.json().iter().all(|stock| stock["stock_id"].is_string()), "{all:?}");
+    }
+    let people = list(&["--all"]);
+    assert!(people.stderr.contains(&format!("favor.list_stocks · {total} items")), "{people:?}");
+
+    let refused = list(&["--all", "--json", "limit=11"]);
+    let error = refused.error();
+    assert_eq!((refused.code, &error["violations"][0]["pointer"]), (2, &json!("/limit")), "{error}");
+    assert!(error.get("printed").is_none(), "{error}");
+}
+
+/// Passes the first connection on, for one request; the others go to `then`.
+fn one_page(sandbox: &Sandbox, then: impl Fn(std::net::TcpStream) + Send + Sync + Clone + 'static) -> String {
+    let (address, first) = (sandbox.address(), AtomicBool::new(true));
+    let first = Arc::new(first);
+    server(move |near| match first.swap(false, Ordering::Relaxed) {
+        true => pass_on(near, &address, "Connection: close"),
+        false => then(near),
+    })
+}
+
+#[test]
+fn a_list_that_breaks_off_says_where_to_go_on() {
+    let sandbox = Sandbox::start();
+    let list = stocks(&sandbox);
+    let base = one_page(&sandbox, |mut stream| drop(head(&mut stream)));
+    let more = ["--all", "--json", "limit=1", "--base-url", &base];
+    let run = sandbox.run(&[&list.each_ref().map(String::as_str)[..], &more].concat());
+    let [item, error] = &run.json()[..] else { panic!("{run:?}") };
+    let error = &error["error"];
+    assert!(run.code == 3 && item["stock_id"].is_string() && error["kind"] == "transport", "{run:?}");
+    assert!(error["printed"] == 1 && error["next"].as_str().unwrap().ends_with("offset=1"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_list_that_is_interrupted_says_where_to_go_on() {
+    let sandbox = Sandbox::start();
+    let list = stocks(&sandbox);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let base = one_page(&sandbox, move |mut stream| {
+        head(&mut stream);
+        sender.send(()).unwrap();
+        std::thread::sleep(Duration::from_secs(20));
+    });
+    let more = ["--all", "limit=1", "--base-url", &base];
+    let mut child = sandbox
+        .command(&[&list.each_ref().map(String::as_str)[..], &more].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+    crate::common::signal(&child, "INT");
+    assert_eq!(exit_code(&mut child), 130);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.stdout.is_empty(), "{stderr}");
+    assert!(stderr.contains("1 item was printed before that") && stderr.contains("offset=1"), "{stderr}");
+}
+
+/// Words of a command line.
+type Words<'a> = &'a [&'a str];
+
+#[test]
+fn a_call_is_repeated_only_when_asked_and_where_it_may() {
+    let sandbox = Sandbox::start();
+    let file = sandbox.file("logo.png", "png");
+    let upload = ["call", "favor.upload_image", "--file", file.to_str().unwrap()];
+    let (read, path) = (["call", "certificates.list"], ["raw", "GET", "/v3/certificates"]);
+    let rows: [(Words, Words, &str, i32, usize); 7] = [
+        (&read, &[], "status-429", 1, 0),
+        (&read, &["--retry", "1"], "status-429", 1, 1),
+        (&read, &["--retry", "3"], "status-429", 0, 2),
+        (&path, &["--retry", "3"], "html-502", 0, 2),
+        (&read, &["--retry", "3"], "error=404:RESOURCE_NOT_EXISTS", 1, 1),
+        (&upload, &["--retry", "3"], "status-429", 0, 2),
+        (&upload, &["--retry", "3"], "html-502", 3, 1),
+    ];
+    for (call, retry, fault, code, attempts) in rows {
+        let (address, first) = (sandbox.address(), Arc::new(AtomicBool::new(true)));
+        let base = server(move |near| match first.swap(false, Ordering::Relaxed) {
+            true => pass_on(near, &address, &format!("X-Sandbox-Fault: {fault}\r\nConnection: close")),
+            false => pass_on(near, &address, "Connection: close"),
+        });
+        let run = sandbox.run(&[call, retry, &["--json", "--base-url", &base]].concat());
+        let shown = run.stderr.lines().filter(|line| line.starts_with("attempt ")).count();
+        assert_eq!((run.code, shown), (code, attempts), "{call:?} {retry:?} {fault}: {run:?}");
+    }
+}
+
+#[test]
+fn certificates_are_downloaded_and_written() {
+    let sandbox = Sandbox::start();
+    let people = sandbox.run(&["certs", "download"]);
+    assert!(people.code == 0 && people.stdout.contains("+08:00 to 20"), "{people:?}");
+    let seen = sandbox.control("GET", "requests?operation=certificates.list", &Value::Null);
+    assert_eq!(seen["requests"].as_array().unwrap().len(), 1);
+
+    let dir = sandbox.file("marker", "").with_file_name("certificates");
+    for _ in 0..2 {
+        let run = sandbox.run(&["certs", "download", "--json", "--dir", dir.to_str().unwrap()]);
+        let [line] = &run.json()[..] else { panic!("{run:?}") };
+        let file = std::path::Path::new(line["file"].as_str().unwrap());
+        assert_eq!(file, dir.join(format!("{}.pem", line["serial_no"].as_str().unwrap())));
+        let platform = std::fs::read_to_string(&sandbox.env["WECHATPAY_PLATFORM_CERT"]).unwrap();
+        assert_eq!(std::fs::read_to_string(file).unwrap(), platform);
+        assert!(line["effective_time"].as_str() < line["expire_time"].as_str(), "{line}");
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(file).unwrap().permissions());
+            assert_eq!(mode & 0o700, 0o600);
+            assert_eq!(mode & 0o133, 0, "{mode:o}");
+        }
+    }
+    let run = sandbox.run(&["certs", "download", "--json", "--dir", sandbox.file("marker", "").to_str().unwrap()]);
+    assert_eq!((run.code, &run.error()["kind"]), (5, &json!("local")), "{run:?}");
+}
+
+#[test]
+fn certificates_that_cannot_be_had_say_why() {
+    let sandbox = Sandbox::start();
+    let key = "another key that has 32 bytes...";
+    let opened =
+        sandbox.run_with(sandbox.command(&["certs", "download", "--json"]).env("WECHATPAY_APIV3_KEY", key), b"");
+    let error = opened.error();
+    assert_eq!((opened.code, &error["kind"]), (4, &json!("decode")), "{error}");
+    assert!(error["next"].as_str().unwrap().contains("WECHATPAY_APIV3_KEY"), "{error}");
+
+    let other = crate::common::fixture("rsa2048.key.pem");
+    let refused = sandbox.run(&["certs", "download", "--json", "--private-key", &other]);
+    let error = refused.error();
+    assert_eq!((refused.code, &error["status"], &error["code"]), (1, &json!(401), &json!("SIGN_ERROR")), "{error}");
+    assert!(error["next"].is_string(), "{error}");
+
+    sandbox.control("POST", "settings", &json!({ "certificates": false }));
+    let none = sandbox.run(&["certs", "download", "--json"]);
+    assert_eq!((none.code, none.stdout.as_str()), (0, ""), "{none:?}");
+    assert!(none.stderr.contains("only public keys"), "{none:?}");
+
+    // Who knows no key yet cannot believe that there is none.
+    let nobody = sandbox.run_with(&mut sandbox.trusting_nobody(&["certs", "download", "--json"]), b"");
+    assert_eq!((nobody.code, &nobody.error()["reason"]), (4, &json!("unknown_serial")), "{nobody:?}");
+}
+
+#[test]
+fn an_apiv3_key_is_enough_to_trust_the_certificates() {
+    let sandbox = Sandbox::start();
+    sandbox.control("POST", "settings", &json!({ "sign_with": "certificate" }));
+    for backend in ["reqwest", "hyper"] {
+        for call in [&["call", "certificates.list"][..], &["raw", "GET", "/v3/certificates"]] {
+            let mut command = sandbox.trusting_nobody(&[call, &["--backend", backend]].concat());
+            let run = sandbox.run_with(&mut command, b"");
+            assert!(run.code == 0 && run.stderr.contains("verified with "), "{run:?}");
+            assert!(!run.stderr.contains("PUB_KEY_ID"), "{run:?}");
+        }
+    }
+
+    // What acts is not sent where its answer could not be verified.
+    let mchid = format!("stock_creator_mchid={}", sandbox.mchid());
+    let mut command = sandbox.trusting_nobody(&["call", "favor.start_stock", "--json", "stock_id=404", &mchid]);
+    let wrong = sandbox.run_with(command.env("WECHATPAY_APIV3_KEY", "another key that has 32 bytes..."), b"");
+    assert_eq!((wrong.code, &wrong.error()["kind"]), (4, &json!("decode")), "{wrong:?}");
+    let seen = sandbox.control("GET", "requests?operation=favor.start_stock", &Value::Null);
+    assert_eq!(seen["requests"], json!([]), "{seen}");
+
+    let body = r#"{"id":"1"}"#;
+    let capture = format!(
+        "Wechatpay-Timestamp: 1
+Wechatpay-Nonce: n
+Wechatpay-Serial: 5A
+Wechatpay-Signature: c2ln
+
+{body}"
+    );
+    let mut command = sandbox.trusting_nobody(&["notify", "decrypt", "-", "--json", "--now", "1970-01-01T00:00:01Z"]);
+    let run = sandbox.run_with(&mut command, capture.as_bytes());
+    assert_eq!((run.code, &run.error()["reason"]), (4, &json!("unknown_serial")), "{run:?}");
 }
 
 #[test]
@@ -279,4 +496,53 @@ fn a_sandbox_that_cannot_listen_says_so() {
     let address = taken.local_addr().unwrap().to_string();
     let run = run_with(&mut command(&["sandbox", "--listen", &address]), b"");
     assert!(run.code == 5 && run.stderr.contains(&address), "{run:?}");
+}
+
+#[test]
+fn every_operation_is_called_with_its_documented_example() {
+    let sandbox = Sandbox::start();
+    let picture = sandbox.file("picture.png", b"no picture");
+    let (mut reached, mut stayed) = (0, Vec::new());
+    for spec in wechatpay_model::operations() {
+        let schema: Value = serde_json::from_str(spec.schema()).unwrap();
+        let accepted = schema["examples"].as_array().unwrap().iter().find(|example| example["violations"].is_null());
+        let mut request =
+            accepted.unwrap_or_else(|| panic!("{} has no accepted example", spec.id()))["request"].clone();
+        // Of the example only the caller is another one.
+        for name in ["belong_merchant", "mchid", "stock_creator_mchid", "creator_mchid"] {
+            if let Some(mchid) = request.get_mut(name) {
+                *mchid = json!(sandbox.mchid());
+            }
+        }
+        let mut arguments = vec!["call", spec.id(), "-", "--json"];
+        if spec.body() == wechatpay_model::operation::Body::Multipart {
+            request.as_object_mut().unwrap().clear();
+            arguments.extend(["--file", picture.to_str().unwrap()]);
+        }
+        let run = sandbox.run_with(&mut sandbox.command(&arguments), request.to_string().as_bytes());
+        match run.code {
+            0 => {
+                reached += 1;
+                // 204 has nothing to print.
+                assert!(run.json().len() <= 1, "{}: {run:?}", spec.id());
+            }
+            1 => {
+                reached += 1;
+                let error = run.error();
+                assert_eq!(error["authenticated"], true, "{}: {run:?}", spec.id());
+                assert!(error["code"].is_string() && error["request_id"].is_string(), "{}: {run:?}", spec.id());
+            }
+            // Examples of years ago: the time is all that keeps them from being sent.
+            2 => {
+                let error = run.error();
+                for violation in error["violations"].as_array().unwrap() {
+                    assert_eq!(violation["rule"], "from_now", "{}: {run:?}", spec.id());
+                }
+                stayed.push(spec.id());
+            }
+            _ => panic!("{}: {run:?}", spec.id()),
+        }
+    }
+    assert!(stayed.len() <= 4, "{stayed:?}");
+    assert_eq!(reached + stayed.len(), wechatpay_model::operations().count());
 }

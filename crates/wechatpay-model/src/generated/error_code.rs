@@ -35,6 +35,9 @@ open_enum! {
         /// 400: The rules for handing out and for using contradict each other.
         ///
         /// 400: The stock holds as many codes as it can.
+        ///
+        /// 400: The stocks of the creator have given this user as much as a calendar month allows; seen at 5,000
+        /// yuan.
         InvalidRequest = "INVALID_REQUEST",
         /// 400: There is no such merchant.
         MchNotExists = "MCH_NOT_EXISTS",

@@ -2196,7 +2196,7 @@ mod spec {
             ErrorRow {
                 status: 400,
                 code: "INVALID_REQUEST",
-                message: "",
+                message: "批次发放规则或核销规则有误，请修改后重试",
                 meaning: "The rules for handing out and for using contradict each other.",
                 remedy: "Compare `stock_use_rule` and `coupon_use_rule`.",
             },
@@ -2371,7 +2371,7 @@ mod spec {
             ErrorRow {
                 status: 404,
                 code: "RESOURCE_NOT_EXISTS",
-                message: "",
+                message: "账单文件不存在",
                 meaning: "There is no record: nothing happened, or it is before ten in the morning of the day after the campaign ended.",
                 remedy: "Ask again after ten in the morning, China time, of the day after it ended.",
             },
@@ -2655,7 +2655,7 @@ mod spec {
             ErrorRow {
                 status: 404,
                 code: "RESOURCE_NOT_EXISTS",
-                message: "",
+                message: "账单文件不存在",
                 meaning: "There is no record: nothing happened, or it is before ten in the morning of the day after the campaign ended.",
                 remedy: "Ask again after ten in the morning, China time, of the day after it ended.",
             },
@@ -3961,6 +3961,13 @@ mod spec {
             },
             ErrorRow {
                 status: 400,
+                code: "INVALID_REQUEST",
+                message: "暂时无法领取，请联系商家处理",
+                meaning: "The stocks of the creator have given this user as much as a calendar month allows; seen at 5,000 yuan.",
+                remedy: "Do not repeat it; send again next month.",
+            },
+            ErrorRow {
+                status: 400,
                 code: "APPID_MCHID_NOT_MATCH",
                 message: "商户号与 appid 不匹配",
                 meaning: "The merchant and the appid are not bound to each other.",
@@ -4025,7 +4032,7 @@ mod spec {
             ErrorRow {
                 status: 403,
                 code: "USER_AL_GET_COUPON",
-                message: "",
+                message: "超过自然人最大限领数",
                 meaning: "The person has had the coupon already, perhaps under another account.",
                 remedy: "Do not repeat it.",
             },

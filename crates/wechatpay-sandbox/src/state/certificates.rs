@@ -20,24 +20,26 @@ fn list(call: &mut Call<'_>) -> Outcome {
     if call.text("algorithm_type") == "SM2" {
         return Ok(Answer::ok(json!({"data": []}), Basis::Guess, "the sandbox has no SM2 certificate"));
     }
-    let nonce = call.ambient.letters(12);
-    let (key, certificate) = (&call.keys.certificate_key, &call.keys.certificate);
     let merchant = call.keys.merchant(call.caller);
-    let sealed = merchant
-        .and_then(|merchant| merchant.seal(nonce.as_bytes(), ASSOCIATED_DATA.as_bytes(), certificate.pem.as_bytes()));
-    let Some(sealed) = sealed else {
-        return Err(Answer::own(500, "the certificate could not be sealed".to_owned()));
-    };
-    let body = json!({"data": [{
-        "serial_no": key.id,
-        "effective_time": time_text(certificate.not_before),
-        "expire_time": time_text(certificate.not_after),
-        "encrypt_certificate": {
-            "algorithm": "AEAD_AES_256_GCM",
-            "nonce": nonce,
-            "associated_data": ASSOCIATED_DATA,
-            "ciphertext": STANDARD.encode(sealed),
-        },
-    }]});
-    Ok(Answer::ok(body, Basis::Documented, "the platform certificate, sealed with the APIv3 key"))
+    let mut data = Vec::new();
+    for platform in call.keys.platforms() {
+        let nonce = call.ambient.letters(12);
+        let sealed = merchant
+            .and_then(|merchant| merchant.seal(nonce.as_bytes(), ASSOCIATED_DATA.as_bytes(), platform.pem.as_bytes()));
+        let Some(sealed) = sealed else {
+            return Err(Answer::own(500, "the certificate could not be sealed".to_owned()));
+        };
+        data.push(json!({
+            "serial_no": platform.key.id,
+            "effective_time": time_text(platform.not_before),
+            "expire_time": time_text(platform.not_after),
+            "encrypt_certificate": {
+                "algorithm": "AEAD_AES_256_GCM",
+                "nonce": nonce,
+                "associated_data": ASSOCIATED_DATA,
+                "ciphertext": STANDARD.encode(sealed),
+            },
+        }));
+    }
+    Ok(Answer::ok(json!({ "data": data }), Basis::Documented, "the platform certificates, sealed with the APIv3 key"))
 }

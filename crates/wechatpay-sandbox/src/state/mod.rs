@@ -5,7 +5,16 @@
 
 mod busifavor;
 mod certificates;
+mod events;
 mod favor;
+mod files;
+mod page;
+mod partnerships;
+mod paygiftactivity;
+
+pub use events::Event;
+pub(crate) use events::Outbox;
+pub(crate) use files::FILE_PATH;
 
 use crate::ambient::Ambient;
 use crate::answer::{Answer, Outcome};
@@ -25,7 +34,11 @@ use wechatpay_model::operation::Idempotency;
 pub(crate) struct State {
     favor: favor::Favor,
     busifavor: busifavor::Busifavor,
+    paygiftactivity: paygiftactivity::Activities,
+    partnerships: partnerships::Partnerships,
     numbers: BTreeMap<Number, Done>,
+    pub(crate) files: files::Files,
+    pub(crate) outbox: Outbox,
 }
 
 /// A request number in its scope.
@@ -39,9 +52,12 @@ struct Number {
 /// What was done under a request number.
 #[derive(Debug)]
 struct Done {
+    /// Merchant that used it.
+    caller: String,
     /// Digest of the parameters.
     fingerprint: [u8; 32],
     /// The first answer.
+    status: u16,
     body: Value,
     effects: u64,
 }
@@ -53,6 +69,10 @@ pub(crate) struct Call<'a> {
     pub(crate) request: Value,
     /// Merchant id of the caller.
     pub(crate) caller: &'a str,
+    /// Scheme and authority under which the caller knows the sandbox.
+    pub(crate) origin: String,
+    /// The file of an upload.
+    pub(crate) file: &'a [u8],
     pub(crate) now: i64,
     pub(crate) settings: &'a Settings,
     pub(crate) keys: &'a Keys,
@@ -80,8 +100,8 @@ impl Act {
 
     /// What the state does for an operation, if it does anything.
     pub(crate) fn find(spec: &Spec) -> Option<&'static Self> {
-        let mut all = favor::ACTS.iter().chain(busifavor::ACTS).chain(certificates::ACTS);
-        all.find(|act| act.operation == spec.id())
+        let families = [favor::ACTS, busifavor::ACTS, certificates::ACTS, paygiftactivity::ACTS, partnerships::ACTS];
+        families.into_iter().flatten().find(|act| act.operation == spec.id())
     }
 }
 
@@ -89,6 +109,11 @@ impl Call<'_> {
     /// A text of the request; empty where it is absent.
     fn text(&self, name: &str) -> String {
         self.request.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// An integer of the request.
+    fn integer(&self, name: &str) -> Option<i64> {
+        self.request.get(name).and_then(Value::as_i64)
     }
 
     /// Whether a merchant exists, or need not.
@@ -110,14 +135,19 @@ struct Once {
 impl Once {
     /// Acts once for each request number of the caller.
     fn run(&self, call: &mut Call<'_>, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
+        self.within(call, call.caller.to_owned(), act)
+    }
+
+    /// Acts once for each request number in a scope.
+    fn within(&self, call: &mut Call<'_>, scope: String, act: impl FnOnce(&mut Call<'_>) -> Outcome) -> Outcome {
         let number = match call.spec.idempotency() {
-            Idempotency::Key(place) if place.starts_with('/') => {
-                call.request.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned()
+            Idempotency::Key(pointer) if pointer.starts_with('/') => {
+                call.request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
             }
             Idempotency::Key(field) => call.text(field),
             _ => String::new(),
         };
-        let key = Number { operation: call.spec.id(), scope: call.caller.to_owned(), number };
+        let key = Number { operation: call.spec.id(), scope, number };
         let fingerprint = fingerprint(&call.request);
         if let Some(done) = call.state.numbers.get(&key) {
             return if done.fingerprint != fingerprint {
@@ -129,14 +159,15 @@ impl Once {
                 Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", self.exists, Basis::Guess, why))
             } else {
                 let why = "repeat of a request number with the same parameters: the first answer again";
-                Ok(Answer::ok(done.body.clone(), self.same.1, why))
+                Ok(Answer { status: done.status, ..Answer::ok(done.body.clone(), self.same.1, why) })
             };
         }
         if let Some(refusal) = call.limits.take() {
             return Err(refusal);
         }
         let answer = act(call)?;
-        call.state.numbers.insert(key, Done { fingerprint, body: answer.body.clone(), effects: 1 });
+        let (caller, status, body) = (call.caller.to_owned(), answer.status, answer.body.clone());
+        call.state.numbers.insert(key, Done { caller, fingerprint, status, body, effects: 1 });
         Ok(answer)
     }
 }
@@ -161,6 +192,14 @@ pub struct Ledger {
     pub stocks: Vec<StockEffect>,
     /// Coupons that users have.
     pub coupons: Vec<CouponEffect>,
+    /// Payments in which a coupon was used.
+    pub payments: Vec<PaymentEffect>,
+    /// Refunds of such payments.
+    pub refunds: Vec<RefundEffect>,
+    /// What has become of the budget of each stock.
+    pub budgets: Vec<BudgetEffect>,
+    /// The money of each merchant that has a prepaid stock, or recharged.
+    pub accounts: Vec<AccountEffect>,
     /// Request numbers that had an effect.
     pub request_numbers: Vec<NumberEffect>,
 }
@@ -213,6 +252,86 @@ pub struct CouponEffect {
     pub count: u64,
 }
 
+/// A payment in which a coupon was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PaymentEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// The coupon.
+    pub coupon_id: String,
+    /// The payment.
+    pub transaction_id: String,
+    /// What the order cost, in fen.
+    pub amount: i64,
+    /// What the coupon took off, in fen.
+    pub discount: i64,
+    /// How often it was paid.
+    pub count: u64,
+}
+
+/// A refund of a payment in which a coupon was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RefundEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// The coupon.
+    pub coupon_id: String,
+    /// The payment.
+    pub transaction_id: String,
+    /// The refund.
+    pub refund_id: String,
+    /// What of the order was refunded, in fen.
+    pub amount: i64,
+    /// The part of it that goes back to whoever paid for the coupon, in fen.
+    pub discount: i64,
+    /// How often it was refunded.
+    pub count: u64,
+}
+
+/// What has become of the budget of a stock, in fen of face value: `budget` is the sum of the four parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BudgetEffect {
+    /// `favor` or `busifavor`.
+    pub family: &'static str,
+    /// The stock.
+    pub stock_id: String,
+    /// All of it.
+    pub budget: i64,
+    /// Not handed out.
+    pub unsent: i64,
+    /// In coupons that can be used.
+    pub outstanding: i64,
+    /// In coupons that are used.
+    pub used: i64,
+    /// In coupons that have expired.
+    pub expired: i64,
+    /// What payments took off less what refunds gave back.
+    pub spent: i64,
+}
+
+/// The money of a merchant, in fen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AccountEffect {
+    /// The merchant.
+    pub mchid: String,
+    /// What it recharged.
+    pub recharged: i64,
+    /// What is locked for its prepaid stocks.
+    pub locked: i64,
+    /// What its prepaid stocks have spent.
+    pub spent: i64,
+    /// What is left; none where the settings say that there is no end to it.
+    pub available: Option<i64>,
+}
+
 /// A request number that had an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -229,16 +348,16 @@ pub struct NumberEffect {
 
 impl State {
     /// Everything that requests have brought about.
-    pub(crate) fn ledger(&mut self, now: i64) -> Ledger {
+    pub(crate) fn ledger(&mut self, now: i64, settings: &Settings) -> Ledger {
         let mut ledger = Ledger::default();
-        self.favor.enter(now, &mut ledger);
+        self.favor.enter(now, settings, &mut ledger);
         self.busifavor.enter(now, &mut ledger);
         ledger.request_numbers = self
             .numbers
             .iter()
             .map(|(key, done)| NumberEffect {
                 operation: key.operation,
-                mchid: key.scope.clone(),
+                mchid: done.caller.clone(),
                 number: key.number.clone(),
                 effects: done.effects,
             })
@@ -246,22 +365,71 @@ impl State {
         ledger
     }
 
-    /// Does what happens outside the API: reviews, and what people do in the merchant platform.
+    /// Does what happens outside the API: what users, reviewers and people in the merchant platform do.
     ///
     /// # Errors
     /// What is wrong with the action, or why the state does not allow it.
-    pub(crate) fn act(&mut self, action: &Value, now: i64) -> Result<Value, String> {
-        let text = |name: &str| action.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (act, stock_id, to) = (text("act"), text("stock_id"), text("to"));
-        if !["audit", "console"].contains(&act) {
-            return Err(format!("there is no action {act:?}; \"act\" is audit or console"));
+    pub(crate) fn act(&mut self, action: &Value, ambient: &mut Ambient, settings: &Settings) -> Result<Value, String> {
+        let now = ambient.now();
+        let mut deed = Deed { action, now, ambient, settings, outbox: &mut self.outbox };
+        let (act, stock_id, to) = (deed.text("act"), deed.text("stock_id"), deed.text("to"));
+        if !ACTIONS.contains(&act) {
+            return Err(format!("there is no action {act:?}; \"act\" is one of {}", ACTIONS.join(", ")));
         }
-        let moved = match self.favor.act(act, stock_id, to, now) {
-            None => self.busifavor.act(act, stock_id, to, now),
-            moved => moved,
-        };
-        let status = moved.ok_or_else(|| format!("there is no stock {stock_id:?}; name it in \"stock_id\""))??;
-        Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
+        if act == "console" && !deed.text("activity_id").is_empty() {
+            return self.paygiftactivity.act(deed.text("activity_id"), to, now);
+        }
+        if let Some(done) = self.favor.act(&mut deed) {
+            return done;
+        }
+        match act {
+            "user_receive" => self.busifavor.user_receive(&mut deed),
+            "user_delete" => self.busifavor.user_delete(&deed),
+            "audit" | "console" => {
+                let moved = self.busifavor.act(act, stock_id, to, now);
+                let status = moved.ok_or_else(|| deed.unknown("stock_id"))??;
+                Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
+            }
+            "refund" => Err(deed.unknown("transaction_id")),
+            _ => Err(deed.unknown("coupon_id")),
+        }
+    }
+}
+
+/// What can happen outside the API.
+const ACTIONS: [&str; 7] =
+    ["pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
+
+/// Something that happens outside the API.
+struct Deed<'a> {
+    action: &'a Value,
+    now: i64,
+    ambient: &'a mut Ambient,
+    settings: &'a Settings,
+    outbox: &'a mut Outbox,
+}
+
+impl<'a> Deed<'a> {
+    /// A text of the action; empty where it is absent.
+    fn text(&self, name: &str) -> &'a str {
+        self.action.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A positive number of the action, if it is there.
+    fn amount(&self, name: &str) -> Result<Option<i64>, String> {
+        match self.action.get(name) {
+            None => Ok(None),
+            Some(value) => match value.as_i64() {
+                Some(amount) if amount > 0 => Ok(Some(amount)),
+                _ => Err(format!("{name:?} is {value}; write a positive integer, in fen")),
+            },
+        }
+    }
+
+    /// Why nothing was found under the name that the action gives.
+    fn unknown(&self, name: &str) -> String {
+        let what = name.trim_end_matches("_id");
+        format!("there is no {what} {:?}; name it in {name:?}", self.text(name))
     }
 }
 

@@ -119,7 +119,7 @@ impl Request {
             }),
             Call::Operation { operation, example, put_right, set } => {
                 let spec = catalog::operation(operation)?;
-                let schema = catalog::schema(spec)?;
+                let schema: Value = catalog::schema(spec.id(), spec.schema())?;
                 let examples = schema.get("examples").and_then(Value::as_array).into_iter().flatten();
                 let example = examples
                     .into_iter()

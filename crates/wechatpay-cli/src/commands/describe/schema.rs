@@ -1,4 +1,4 @@
-//! The schema of an operation as far as it is shown, its fields in the order of the document.
+//! The schema of an operation or a notification as far as it is shown, its fields in the order of the document.
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -6,8 +6,9 @@ use serde_json::Value;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Document {
-    pub(super) request: Node,
+    pub(super) request: Option<Node>,
     pub(super) response: Option<Node>,
+    pub(super) payload: Option<Node>,
     #[serde(default)]
     pub(super) examples: Vec<Example>,
     pub(super) note: Option<String>,
@@ -63,8 +64,9 @@ pub(super) struct Variant {
 #[derive(Debug, Deserialize)]
 pub(super) struct Example {
     pub(super) name: Option<String>,
-    pub(super) request: Value,
+    pub(super) request: Option<Value>,
     pub(super) response: Option<Value>,
+    pub(super) payload: Option<Value>,
     #[serde(default)]
     pub(super) violations: Vec<Violation>,
     pub(super) put_right: Option<Value>,

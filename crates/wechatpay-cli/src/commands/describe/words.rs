@@ -1,9 +1,11 @@
 //! Types, limits and rules in words.
 
 use super::schema::{Document, Node};
+use crate::catalog::largest;
 use serde_json::Value;
 use std::fmt::Display;
-use wechatpay_model::operation::{Rule, Shape};
+use wechatpay_model::Spec;
+use wechatpay_model::operation::{Delivery, Page, Per, Rate, Rule, Shape, Unit};
 use wechatpay_protocol::check::describe_charset;
 
 /// What kind of value it is, with its unit.
@@ -128,6 +130,36 @@ pub(super) fn rule(rule: &Rule) -> String {
         Rule::Caller { at } => format!("{at} is the merchant id of the caller"),
         other => format!("{other:?}"),
     }
+}
+
+/// A documented limit of how often an operation may be called.
+pub(super) fn rate(rate: &Rate) -> String {
+    let whose = match rate.per() {
+        Per::Merchant => "of a merchant",
+        Per::Ip => "from an address",
+        _ => "in all",
+    };
+    let time = duration(rate.seconds().into());
+    format!("{} calls {whose} in {time}", rate.calls())
+}
+
+/// How a list is read page by page.
+pub(super) fn pages(spec: &Spec, page: &Page) -> String {
+    let counts = if page.unit() == Unit::Row { "items" } else { "pages" };
+    let most = |name: &str| largest(spec, name).map(|most| format!(", at most {most}")).unwrap_or_default();
+    format!(
+        "`{}` counts {counts} from 0{}; `{}` is the length of a page{}; `wechatpay call {} --all` reads them all",
+        page.offset(),
+        most(page.offset()),
+        page.limit(),
+        most(page.limit()),
+        spec.id(),
+    )
+}
+
+/// How often a notification is sent.
+pub(super) fn delivery(delivery: Delivery) -> String {
+    format!("{} times in all, {} apart", delivery.attempts(), duration(delivery.every_seconds().into()))
 }
 
 fn duration(seconds: i64) -> String {
