@@ -57,6 +57,14 @@ impl Schema {
         walk(Maker { document: &self.0, lenient: false, edges: false }, &self.0["request"], request, look);
     }
 
+    /// Takes away what a request need not say.
+    pub fn only_required(&self, request: &mut Value) {
+        let required = self.0["request"]["required"].as_array().cloned().unwrap_or_default();
+        if let Value::Object(fields) = request {
+            fields.retain(|name, _| required.iter().any(|required| required == name));
+        }
+    }
+
     /// The schema of the answer as a document of its own, for a validator.
     pub fn answer_document(&self) -> Option<Value> {
         let mut document = json!({ "allOf": [self.0.get("response")?] });

@@ -9,3 +9,4 @@ pub mod rehearsal;
 pub mod road;
 pub mod stage;
 pub mod story;
+pub mod typed;

@@ -2,6 +2,7 @@
 //! the schema of its operation.
 
 use crate::road::{base, merchant, public_key};
+use crate::typed::assert_typed;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use jsonschema::{Draft, Validator};
@@ -10,7 +11,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use wechatpay_hyper::Hyper;
-use wechatpay_protocol::request::Route;
+use wechatpay_model::operation::Body;
+use wechatpay_protocol::check::resolve_aliases;
+use wechatpay_protocol::request::{self, Route};
 use wechatpay_protocol::{Client, Error, Stamper, SystemStamper, Transport, TransportError};
 use wechatpay_sandbox::{Basis, Clock, Exchange, Sandbox, Settings};
 
@@ -143,8 +146,8 @@ impl Stamper for ClockOf {
     }
 }
 
-/// A transport that checks every successful JSON answer against the schema of its operation. Objects are closed
-/// here: the sandbox answers no field that is not in the schema.
+/// A transport that checks every successful JSON answer against the schema and the type of its operation. Objects are
+/// closed here: the sandbox answers no field that is not in the schema.
 pub struct Judged<T>(pub T);
 
 impl<T: Transport> Transport for Judged<T> {
@@ -152,6 +155,9 @@ impl<T: Transport> Transport for Judged<T> {
 
     async fn call(&self, request: http::Request<Bytes>) -> Result<http::Response<Full<Bytes>>, TransportError> {
         let route = Route::find(wechatpay_model::operations(), request.method(), request.uri().path());
+        let sent = route
+            .as_ref()
+            .and_then(|route| request::parse(route, request.uri().query(), request.headers(), request.body()).ok());
         let (parts, body) = self.0.call(request).await?.into_parts();
         let body = body.collect().await.map_err(TransportError::interrupted)?.to_bytes();
         if let Some(route) = route
@@ -160,6 +166,10 @@ impl<T: Transport> Transport for Judged<T> {
         {
             let answer = serde_json::from_slice(&body).expect("JSON");
             judge(route.spec.id(), route.spec.schema(), "response", &answer);
+            if let Some(mut sent) = sent.filter(|_| route.spec.body() != Body::Multipart) {
+                resolve_aliases(route.spec, &mut sent);
+                assert_typed(route.spec.id(), &sent, &answer);
+            }
         }
         Ok(http::Response::from_parts(parts, Full::new(body)))
     }
