@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// What the model may take, as a multiple of the plain crate.
 const LIMIT: f64 = 1.3;
 /// How often each is checked; the best of them counts.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const NEWTYPES: &[&str] =
     &["StockId", "CouponId", "CouponCode", "OpenId", "AppId", "MchId", "OutRequestNo", "Personal", "Timestamp"];
 

@@ -24,4 +24,5 @@ mod read;
 pub mod types;
 
 pub use generated::*;
+pub use open_enum::Unrecognized;
 pub use operation::{EventSpec, NoContent, Operation, Paginated, Payload, Spec};

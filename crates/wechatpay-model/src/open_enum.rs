@@ -1,5 +1,64 @@
 //! The one place where the behaviour of an open enum is written.
 
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+
+/// A text that no variant of the enum `E` stands for; only reading makes one.
+///
+/// One type for all enums, so that its traits are compiled once.
+pub struct Unrecognized<E>(Box<str>, PhantomData<fn() -> E>);
+
+impl<E> Unrecognized<E> {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.into(), PhantomData)
+    }
+
+    /// The text on the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<E> fmt::Debug for Unrecognized<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<E> Clone for Unrecognized<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone(), PhantomData)
+    }
+}
+
+impl<E> PartialEq for Unrecognized<E> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<E> Eq for Unrecognized<E> {}
+
+impl<E> PartialOrd for Unrecognized<E> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<E> Ord for Unrecognized<E> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<E> Hash for Unrecognized<E> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 /// Defines an enum of wire texts that keeps a text it does not know.
 ///
 /// The last variant holds a private wrapper, so that a known text can never hide in it: equality, hashing and
@@ -22,8 +81,7 @@ macro_rules! open_enum {
         }
 
         #[doc = concat!("A text that no variant of [`", stringify!($name), "`] stands for.")]
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $unknown(Box<str>);
+        pub type $unknown = crate::Unrecognized<$name>;
 
         impl $name {
             /// The texts that this version knows, in the order of the document.
@@ -33,7 +91,7 @@ macro_rules! open_enum {
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)+
-                    Self::Unrecognized(text) => &text.0,
+                    Self::Unrecognized(text) => text.as_str(),
                 }
             }
         }
@@ -42,7 +100,7 @@ macro_rules! open_enum {
             fn from(text: &str) -> Self {
                 match text {
                     $($text $(| $alias)* => Self::$variant,)+
-                    other => Self::Unrecognized($unknown(other.into())),
+                    other => Self::Unrecognized(crate::Unrecognized::new(other)),
                 }
             }
         }
