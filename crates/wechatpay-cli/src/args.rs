@@ -279,7 +279,7 @@ Examples:
 
 With --json each certificate is a line with serial_no, effective_time and expire_time; with --dir also file.")]
 pub(crate) struct Download {
-    /// Write each to <SERIAL>.pem in this directory, which is made if it is not there
+    /// Write each to `SERIAL.pem` in this directory, which is made if it is not there
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
 
