@@ -212,7 +212,7 @@ fn a_lost_reply_is_asked_for_again_with_the_same_bytes_signed_afresh() {
 
 #[test]
 fn what_is_repeated_depends_on_the_refusal() {
-    for (step, repeated) in [
+    let cases = [
         (refusal(429, "WHATEVER"), true),
         (refusal(400, "SYSTEM_ERROR"), true),
         (refusal(500, "SYSTEM_ERROR"), true),
@@ -225,12 +225,12 @@ fn what_is_repeated_depends_on_the_refusal() {
         (refusal(404, "RESOURCE_NOT_EXISTS"), false),
         (Step::Header(200, UPLOADED.to_owned(), "wechatpay-signature", "WECHATPAY/SIGNTEST/x"), true),
         (Step::Header(200, UPLOADED.to_owned(), "wechatpay-signature", "Zm9yZ2Vk"), false),
-    ] {
+    ];
+    for (case, (first, repeated)) in cases.into_iter().enumerate() {
         let (clock, seen) = (Clock::default(), Seen::default());
-        let (first, told) = (step.clone(), format!("{:?}", matches!(step, Step::Answer(..))));
         let client = client(&clock, &seen, move |n| if n == 0 { first.clone() } else { uploaded() })
             .with_retry(RetryPolicy::default(), clock.clone());
-        assert_eq!(run(client.send(&upload())).is_ok(), repeated, "{told}");
+        assert_eq!(run(client.send(&upload())).is_ok(), repeated, "case {case}");
         assert_eq!(seen.lock().expect("unpoisoned").len(), 1 + usize::from(repeated));
     }
 }

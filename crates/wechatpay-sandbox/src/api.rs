@@ -498,3 +498,19 @@ fn page() -> Response<Bytes> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wechatpay_model::Operation;
+
+    #[test]
+    fn an_operation_without_state_is_answered_from_its_example_and_says_so() {
+        let spec = wechatpay_model::certificates::List::SPEC;
+        let example = json!({"data": []});
+        let answer = canned(spec, Some(&example)).unwrap();
+        assert_eq!((answer.body, answer.basis), (example, Basis::Guess));
+        assert!(answer.why.starts_with("no state"));
+        assert_eq!(canned(spec, None).err().unwrap().status, 501);
+    }
+}
