@@ -7,6 +7,7 @@ pub mod oracle;
 mod readme;
 pub mod rehearsal;
 pub mod road;
+pub mod scene;
 pub mod stage;
 pub mod story;
 pub mod typed;

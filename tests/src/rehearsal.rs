@@ -46,6 +46,11 @@ impl Rehearsal {
         Self::with(json!({})).await
     }
 
+    /// The client of one of the merchants.
+    pub fn client_of(&self, merchant: usize) -> &StageClient {
+        if merchant == 0 { &self.client } else { &self.others[merchant - 1] }
+    }
+
     /// Changes settings.
     pub fn settings(&self, changes: Value) {
         self.sandbox.set_settings(self.sandbox.settings().with(&changes).expect("settings"));
@@ -73,8 +78,7 @@ impl Rehearsal {
     /// The refusal.
     pub async fn call_as(&self, merchant: usize, id: &str, request: Value) -> Result<Value, Refusal> {
         let spec = wechatpay_model::operations().find(|spec| spec.id() == id).expect("an operation");
-        let client = if merchant == 0 { &self.client } else { &self.others[merchant - 1] };
-        match client.call(spec, request).await {
+        match self.client_of(merchant).call(spec, request).await {
             Ok(reply) => Ok(reply.value),
             Err(Error::Api(refusal)) => {
                 assert!(refusal.authenticated, "{id}: {refusal:?}");

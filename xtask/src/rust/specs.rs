@@ -18,12 +18,12 @@ pub(super) fn operation(scope: &Scope, structs: &Structs, operation: &Operation)
     let data = &operation.data;
     let (docs, title) = (docs::attributes(&docs::request(operation)), alias(&data.title_zh));
     let docs = quote!(#docs #[doc(alias = #title)]);
-    let request = structs.item(scope, &name, &data.request, &docs, true)?;
+    let request = structs.item(scope, &name, &data.request, &docs)?;
     let mut response_item = TokenStream::new();
     let response = match (&data.response, operation.response_type()) {
         (Some(node), Some(name)) => {
             let docs = docs::attributes(&docs::response(operation, node));
-            response_item = structs.item(scope, &name, node, &docs, false)?;
+            response_item = structs.item(scope, &name, node, &docs)?;
             let ident = format_ident!("{name}");
             quote!(#ident)
         }
@@ -101,7 +101,7 @@ pub(super) fn notification(
     let (name, data) = (notification.payload_type(), &notification.data);
     let (docs, title) = (docs::attributes(&docs::payload(notification)), alias(&data.title_zh));
     let docs = quote!(#docs #[doc(alias = #title)]);
-    let payload = structs.item(scope, &name, &data.payload, &docs, false)?;
+    let payload = structs.item(scope, &name, &data.payload, &docs)?;
     let (ident, spec) = (format_ident!("{name}"), static_name(&notification.name));
     Ok(quote! {
         #payload
