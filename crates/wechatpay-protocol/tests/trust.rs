@@ -451,7 +451,7 @@ fn a_merchant_without_certificates() {
     named.headers.insert("request-id", "08F7-1".parse().unwrap());
     let error = finish(&certificates, &named, StatusCode::FORBIDDEN).unwrap_err().to_string();
     assert!(error.contains(says) && error.ends_with("(Request-ID 08F7-1)"), "{error}");
-    let later = Message { now: EARLY + 100, ..signed };
+    let later = Message { now: EARLY + 200, ..signed };
     assert!(finish(&certificates, &later, StatusCode::NOT_FOUND).unwrap().none);
     assert!(believes(&certificates, ("old", OLD), EARLY));
 }
