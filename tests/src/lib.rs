@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+pub mod conformance;
 pub mod generate;
+pub mod leaks;
 pub mod oracle;
 mod readme;
 pub mod rehearsal;

@@ -17,8 +17,12 @@ const STEPS: &[Step] = &[
     ("cargo clippy --workspace --all-targets --all-features -- -D warnings", |root| {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"], &[])
     }),
+    ("forget the logs of earlier tests", |_| forget_logs()),
     // The tests crate switches on every feature of the others, so this runs the tests of all of them.
     ("cargo test --workspace", |root| cargo(root, &["test", "--workspace"], &[])),
+    ("cargo test --workspace --test leaks -- --ignored", |root| {
+        cargo(root, &["test", "--workspace", "--test", "leaks", "--", "--ignored"], &[])
+    }),
     ("RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features", |root| {
         cargo(root, &["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
     }),
@@ -33,6 +37,18 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     }
     println!("\nci: {} steps passed in {} s", STEPS.len(), start.elapsed().as_secs());
     Ok(())
+}
+
+/// Empties the folder beside this program in which the tests write what they log; see `tests/src/leaks.rs`.
+fn forget_logs() -> anyhow::Result<()> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    let folder = program.parent().unwrap_or(Path::new(".")).join("leaks");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot empty {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {

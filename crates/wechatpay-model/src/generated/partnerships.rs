@@ -580,6 +580,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partnerships/build",
+        brand_path: None,
         query: &[],
         header: &["Idempotency-Key"],
         body: Body::Json,
@@ -624,6 +625,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/partner/type",
@@ -688,6 +690,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partnerships",
+        brand_path: None,
         query: &["limit", "offset", "partner", "authorized_data"],
         header: &[],
         body: Body::None,
@@ -732,6 +735,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -780,6 +784,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partnerships/terminate",
+        brand_path: None,
         query: &[],
         header: &["Idempotency-Key"],
         body: Body::Json,
@@ -824,6 +829,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/partner/type",
