@@ -5,7 +5,7 @@
 
 use crate::World;
 use crate::answer::{self, Answer, Outcome};
-use crate::authorize::{self, Reason, Refused, Signed, Window};
+use crate::authorize::{self, BRAND_SCHEME, Reason, Refused, SCHEME, Signed, Window};
 use crate::faults::{Fault, GATEWAY_PAGE};
 use crate::keys::{Keys, Merchant, Platform};
 use crate::log::{Basis, Checks, Exchange, Verdict, cut};
@@ -17,13 +17,13 @@ use crate::state::{Act, Call, FILE_PATH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wechatpay_model::operation::{self, Body, Idempotency, Spec};
-use wechatpay_protocol::request::{self, Route};
+use wechatpay_protocol::request::{self, BRAND_ID, Route};
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("wechatpay-timestamp");
 const NONCE: HeaderName = HeaderName::from_static("wechatpay-nonce");
@@ -45,6 +45,8 @@ pub(crate) struct Api {
 /// Who signs an answer: the platform's newest certificate, or the public key.
 struct Hand {
     certificate: bool,
+    /// Whether it signs for a brand.
+    brand: bool,
     platform: Option<Arc<Platform>>,
 }
 
@@ -105,6 +107,7 @@ impl Api {
         }
         let arrived = Arrived { parts, target, body, fault: fault.as_ref() };
         let answer = match self.judge(&mut world, &mut exchange, &arrived) {
+            Ok(answer) if of_brand(&parts.headers) => unname_brand(answer),
             Ok(answer) => answer,
             Err(refusal) => *refusal,
         };
@@ -143,6 +146,14 @@ impl Api {
             return outcome;
         }
         let route = find_route(&arrived.parts.method, arrived.parts.uri.path())?;
+        if route.brand != merchant.brand {
+            let refused = Refused { reason: Reason::OtherDoor, message: Vec::new() };
+            exchange.explanation = Some(refused.reason.to_string());
+            return Err(sign_error(&refused, signed));
+        }
+        if merchant.brand {
+            self.check_announced(&arrived.parts.headers)?;
+        }
         checks.route = Verdict::Ok;
         let spec = route.spec;
         exchange.operation = Some(spec.id());
@@ -156,6 +167,9 @@ impl Api {
         checks.schema = Verdict::Failed;
         let form = self.forms.get(spec).map_err(|message| Answer::own(500, message))?;
         let mut request = read(&route, arrived, upload.as_ref())?;
+        if merchant.brand {
+            name_brand(spec, &mut request, &merchant.mchid)?;
+        }
         form.resolve_aliases(&mut request);
         let act = Act::find(spec);
         let mut violations = form.violations(&request);
@@ -196,6 +210,15 @@ impl Api {
         let outcome = (act.run)(&mut call);
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         outcome
+    }
+
+    /// A brand must announce the public key that it verifies with.
+    fn check_announced(&self, headers: &HeaderMap) -> Outcome<()> {
+        if headers.get(SERIAL).is_some_and(|serial| serial.as_bytes() == self.keys.public_key.id.as_bytes()) {
+            return Ok(());
+        }
+        let why = "a brand names the id of WeChat Pay's public key in Wechatpay-Serial, and this is not it";
+        Err(Answer::refuse(400, "INVALID_REQUEST", "Wechatpay-Serial 错误", Basis::Documented, why))
     }
 
     /// Finds out who calls, and that the nonce is a fresh one.
@@ -270,8 +293,9 @@ impl Api {
     fn signer(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> Hand {
         let named = headers.get(SERIAL).and_then(|value| value.to_str().ok());
         let platforms = self.keys.platforms();
+        let brand = of_brand(headers);
         let certificate = match named {
-            _ if !settings.certificates => false,
+            _ if !settings.certificates || brand => false,
             // A certificate that has been replaced long ago still says that its client trusts certificates.
             Some(named) if !named.starts_with("PUB_KEY_ID_") => true,
             Some(named) if named == self.keys.public_key.id => false,
@@ -279,7 +303,7 @@ impl Api {
             None if operation == Some("certificates.list") => true,
             _ => settings.sign_with == SignWith::Certificate,
         };
-        Hand { certificate, platform: platforms.into_iter().next() }
+        Hand { certificate, brand, platform: platforms.into_iter().next() }
     }
 
     /// Adds the signature headers, wrongly where a fault asks for it.
@@ -292,6 +316,7 @@ impl Api {
             Some(Fault::Future) => now + FAR,
             _ => now,
         };
+        let signature_type = if hand.brand { BRAND_SCHEME } else { SCHEME };
         let hand = if fault == Some(&Fault::Forge) { forger } else { key };
         let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
         message.extend_from_slice(&reply.body);
@@ -311,7 +336,7 @@ impl Api {
             (NONCE, nonce.to_owned()),
             (SIGNATURE, signature),
             (SERIAL, serial.to_owned()),
-            (SIGNATURE_TYPE, "WECHATPAY2-SHA256-RSA2048".to_owned()),
+            (SIGNATURE_TYPE, signature_type.to_owned()),
         ];
         for (name, value) in headers {
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -406,6 +431,42 @@ fn read(route: &Route, arrived: &Arrived<'_>, upload: Option<&multipart::Upload<
         }
     }
     Ok(request)
+}
+
+/// Whether a brand asks, or says so.
+fn of_brand(headers: &HeaderMap) -> bool {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    authorization.split(' ').next() == Some(BRAND_SCHEME)
+}
+
+/// Puts the field that names the brand where it stands in the requests of others.
+fn name_brand(spec: &Spec, request: &mut Value, brand_id: &str) -> Outcome<()> {
+    let operation::Shape::Object(shapes) = spec.request() else { return Ok(()) };
+    let Some(fields) = request.as_object_mut() else { return Ok(()) };
+    if fields.contains_key(BRAND_ID) {
+        let why = "a brand does not name itself: its signature does";
+        return Err(Answer::refuse(400, "PARAM_ERROR", "参数错误：“brand_id”不是该接口的参数", Basis::Guess, why));
+    }
+    if shapes.iter().any(|field| field.name() == BRAND_ID) {
+        fields.insert(BRAND_ID.to_owned(), brand_id.into());
+    }
+    Ok(())
+}
+
+/// Answers to a brand do not name it.
+fn unname_brand(mut answer: Answer) -> Answer {
+    fn remove(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.remove(BRAND_ID);
+                fields.values_mut().for_each(remove);
+            }
+            Value::Array(items) => items.iter_mut().for_each(remove),
+            _ => {}
+        }
+    }
+    remove(&mut answer.body);
+    answer
 }
 
 /// The violation of a `sha256` that is not the file's.
@@ -503,6 +564,20 @@ fn page() -> Response<Bytes> {
 mod tests {
     use super::*;
     use wechatpay_model::Operation;
+
+    #[test]
+    fn a_brand_is_named_in_no_request_and_no_answer_of_its_own() {
+        use wechatpay_model::operation::{Body, Field, Method, Shape, Text};
+        static SHAPE: Shape = Shape::Object(&[Field::new(BRAND_ID, &Shape::Text(Text::ANY))]);
+        static SPEC: Spec = Spec::new("a.b", Method::Post, "/v3/a", Body::Json, &SHAPE).with_brand_path("/brand/a");
+        let mut request = json!({});
+        name_brand(&SPEC, &mut request, "120344").unwrap();
+        assert_eq!(request, json!({"brand_id": "120344"}));
+        assert_eq!(name_brand(&SPEC, &mut request, "120344").unwrap_err().status, 400);
+        let answer = json!({"brand_id": "1", "list": [{"brand_id": "1", "a": 1}], "of": {"brand_id": "1"}});
+        let answer = unname_brand(Answer::ok(answer, Basis::Guess, "a test"));
+        assert_eq!(answer.body, json!({"list": [{"a": 1}], "of": {}}));
+    }
 
     #[test]
     fn an_operation_without_state_is_answered_from_its_example_and_says_so() {

@@ -17,11 +17,11 @@ use std::thread;
 use time::{Duration, OffsetDateTime};
 use wechatpay_protocol::crypto::Certificate;
 
-/// Everything that a client needs to act as one merchant of the sandbox, and to trust its answers.
+/// Everything that a client needs to act as one merchant or brand of the sandbox, and to trust its answers.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// Merchant id.
+    /// Merchant id; of a brand, its brand id.
     pub mchid: String,
     /// Serial number of the merchant's API certificate: upper-case hex.
     pub serial_no: String,
@@ -52,9 +52,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A merchant as the sandbox sees it.
+/// A merchant as the sandbox sees it, or a brand.
 pub(crate) struct Merchant {
+    /// Merchant id, or brand id.
     pub(crate) mchid: String,
+    /// Whether it is a brand, which calls under `/brand/…` with a scheme of its own.
+    pub(crate) brand: bool,
     pub(crate) serial_no: String,
     verifying: ParsedPublicKey,
     sealing: LessSafeKey,
@@ -122,6 +125,7 @@ const SIDE_BY_SIDE: usize = 2;
 /// All keys of a run.
 pub(crate) struct Keys {
     pub(crate) merchants: Vec<Merchant>,
+    pub(crate) brands: Vec<Merchant>,
     pub(crate) public_key: SigningKey,
     public_key_pem: String,
     /// The newest first; there is always one.
@@ -131,6 +135,10 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn merchant(&self, mchid: &str) -> Option<&Merchant> {
         self.merchants.iter().find(|merchant| merchant.mchid == mchid)
+    }
+
+    pub(crate) fn brand(&self, brand_id: &str) -> Option<&Merchant> {
+        self.brands.iter().find(|brand| brand.mchid == brand_id)
     }
 
     /// The platform certificates that are valid, the newest first.
@@ -148,11 +156,11 @@ impl Keys {
         Ok(platform)
     }
 
-    /// The credentials of each merchant, in the order they were named.
-    pub(crate) fn credentials(&self) -> impl Iterator<Item = Credentials> + '_ {
+    /// The credentials of each of these, in the same order.
+    pub(crate) fn credentials<'a>(&'a self, of: &'a [Merchant]) -> impl Iterator<Item = Credentials> + 'a {
         let platforms = self.platforms();
         let newest = platforms.into_iter().next();
-        self.merchants.iter().map(move |merchant| Credentials {
+        of.iter().map(move |merchant| Credentials {
             mchid: merchant.mchid.clone(),
             serial_no: merchant.serial_no.clone(),
             private_key_pem: merchant.files.private_key.clone(),
@@ -166,13 +174,13 @@ impl Keys {
     }
 
     /// Makes fresh keys, all at the same time: an RSA key takes a tenth of a second and more.
-    pub(crate) fn generate(mchids: &[String], now: i64) -> Result<Self, String> {
+    pub(crate) fn generate(mchids: &[String], brand_ids: &[String], now: i64) -> Result<Self, String> {
         thread::scope(|scope| {
             let public = scope.spawn(key_pair);
             let platform = scope.spawn(|| certified("Sandbox of WeChat Pay, platform", now));
-            let merchants: Vec<_> = mchids
-                .iter()
-                .map(|mchid| scope.spawn(move || certified(mchid, now).map(|certified| (mchid, certified))))
+            let ids = mchids.iter().map(|mchid| (mchid, false)).chain(brand_ids.iter().map(|id| (id, true)));
+            let callers: Vec<_> = ids
+                .map(|(id, brand)| scope.spawn(move || certified(id, now).map(|certified| (id, brand, certified))))
                 .collect();
 
             let public = join(public)?;
@@ -180,14 +188,19 @@ impl Keys {
             let first = mchids.first().map_or("", String::as_str);
             let id = public_key_id(first, now)?;
             let mut keys = Self::platform(id, &public.serialize_pem(), &platform_key.serialize_pem(), platform_pem)?;
-            for merchant in merchants {
-                let (mchid, (key, certificate)) = join(merchant)?;
+            for caller in callers {
+                let (id, brand, (key, certificate)) = join(caller)?;
                 let apiv3_key = random_letters(32)?;
                 let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key };
-                keys.merchants.push(Merchant::from_files(mchid, files)?);
+                keys.add(Merchant::from_files(id, brand, files)?);
             }
             Ok(keys)
         })
+    }
+
+    fn add(&mut self, caller: Merchant) {
+        let list = if caller.brand { &mut self.brands } else { &mut self.merchants };
+        list.push(caller);
     }
 
     fn platform(id: String, public_pem: &str, platform_pem: &str, certificate: String) -> Result<Self, String> {
@@ -195,6 +208,7 @@ impl Keys {
         let public = KeyPair::from_pem(public_pem).map_err(|error| format!("platform key: {error}"))?;
         Ok(Self {
             merchants: Vec::new(),
+            brands: Vec::new(),
             public_key_pem: public.public_key_pem(),
             public_key: signing_key(id, public_pem)?,
             platforms: RwLock::new(vec![Arc::new(platform)]),
@@ -203,7 +217,7 @@ impl Keys {
 }
 
 impl Merchant {
-    fn from_files(mchid: &str, files: MerchantFiles) -> Result<Self, String> {
+    fn from_files(mchid: &str, brand: bool, files: MerchantFiles) -> Result<Self, String> {
         let certificate = Certificate::from_pem(&files.certificate).map_err(|error| error.to_string())?;
         let key = KeyPair::from_pem(&files.private_key).map_err(|error| format!("merchant key: {error}"))?;
         let spki = key.subject_public_key_info();
@@ -216,6 +230,7 @@ impl Merchant {
             .map_err(|_| format!("the APIv3 key of merchant {mchid} is not 32 bytes long"))?;
         Ok(Self {
             mchid: mchid.to_owned(),
+            brand,
             serial_no: certificate.serial().to_owned(),
             verifying,
             sealing: LessSafeKey::new(sealing),
@@ -306,6 +321,9 @@ struct Description {
     platform_serial: String,
     /// The first is the one whose files stand in the directory itself; those of the others stand in `merchants/<mchid>`.
     merchants: Vec<MerchantDescription>,
+    /// Their files stand in `brands/<brand id>`.
+    #[serde(default)]
+    brands: Vec<MerchantDescription>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -333,14 +351,15 @@ impl Keys {
             &read(directory, file::PLATFORM_SECRET)?,
             read(directory, file::PLATFORM_CERTIFICATE)?,
         )?;
-        for (index, merchant) in description.merchants.into_iter().enumerate() {
-            let place = merchant_directory(index, &merchant.mchid);
+        let merchants = description.merchants.into_iter().enumerate().map(|(index, merchant)| (Some(index), merchant));
+        for (index, merchant) in merchants.chain(description.brands.into_iter().map(|brand| (None, brand))) {
+            let place = caller_directory(index, &merchant.mchid);
             let files = MerchantFiles {
                 private_key: read(directory, &format!("{place}{}", file::MERCHANT_KEY))?,
                 certificate: read(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE))?,
                 apiv3_key: merchant.apiv3_key,
             };
-            keys.merchants.push(Merchant::from_files(&merchant.mchid, files)?);
+            keys.add(Merchant::from_files(&merchant.mchid, index.is_none(), files)?);
         }
         Ok(Some(keys))
     }
@@ -353,22 +372,16 @@ impl Keys {
         write(directory, file::PLATFORM_CERTIFICATE, &newest.pem)?;
         write(directory, file::PUBLIC_KEY_SECRET, &self.public_key.private_pem)?;
         write(directory, file::PLATFORM_SECRET, &newest.key.private_pem)?;
-        let mut merchants = Vec::new();
-        for (index, merchant) in self.merchants.iter().enumerate() {
-            let place = merchant_directory(index, &merchant.mchid);
-            write(directory, &format!("{place}{}", file::MERCHANT_KEY), &merchant.files.private_key)?;
-            write(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE), &merchant.files.certificate)?;
-            merchants.push(MerchantDescription {
-                mchid: merchant.mchid.clone(),
-                serial_no: merchant.serial_no.clone(),
-                apiv3_key: merchant.files.apiv3_key.clone(),
-            });
-        }
+        let merchants =
+            self.merchants.iter().enumerate().map(|(index, merchant)| merchant.save(directory, Some(index)));
+        let merchants = merchants.collect::<Result<_, _>>()?;
+        let brands = self.brands.iter().map(|brand| brand.save(directory, None)).collect::<Result<_, _>>()?;
         let description = Description {
             base_url: base_url.to_owned(),
             public_key_id: self.public_key.id.clone(),
             platform_serial: newest.key.id.clone(),
             merchants,
+            brands,
         };
         let json = serde_json::to_string_pretty(&description).map_err(|error| error.to_string())?;
         if let Some(merchant) = self.merchants.first() {
@@ -397,8 +410,24 @@ impl Keys {
     }
 }
 
-fn merchant_directory(index: usize, mchid: &str) -> String {
-    if index == 0 { String::new() } else { format!("merchants/{mchid}/") }
+impl Merchant {
+    /// Writes its files: those of the merchant of this index, or of a brand.
+    fn save(&self, directory: &Path, index: Option<usize>) -> Result<MerchantDescription, String> {
+        let place = caller_directory(index, &self.mchid);
+        write(directory, &format!("{place}{}", file::MERCHANT_KEY), &self.files.private_key)?;
+        write(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE), &self.files.certificate)?;
+        let (mchid, serial_no) = (self.mchid.clone(), self.serial_no.clone());
+        Ok(MerchantDescription { mchid, serial_no, apiv3_key: self.files.apiv3_key.clone() })
+    }
+}
+
+/// Where the files of the merchant of this index are, or of a brand.
+fn caller_directory(index: Option<usize>, id: &str) -> String {
+    match index {
+        Some(0) => String::new(),
+        Some(_) => format!("merchants/{id}/"),
+        None => format!("brands/{id}/"),
+    }
 }
 
 fn read(directory: &Path, name: &str) -> Result<String, String> {

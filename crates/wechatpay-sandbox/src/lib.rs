@@ -103,6 +103,7 @@ pub struct Sandbox {
     address: SocketAddr,
     merchant: Credentials,
     merchants: Vec<Credentials>,
+    brands: Vec<Credentials>,
     server: JoinHandle<()>,
 }
 
@@ -115,6 +116,7 @@ pub struct Builder {
     directory: Option<PathBuf>,
     clock: Clock,
     merchants: Vec<String>,
+    brands: Vec<String>,
     settings: Settings,
     seed: u64,
 }
@@ -148,6 +150,7 @@ impl Sandbox {
             directory: None,
             clock: Clock::System,
             merchants: Vec::new(),
+            brands: Vec::new(),
             settings: Settings::default(),
             seed: 0,
         }
@@ -171,6 +174,11 @@ impl Sandbox {
     /// What a client needs to be each of the merchants, in the order in which they were named.
     pub fn merchants(&self) -> &[Credentials] {
         &self.merchants
+    }
+
+    /// What a client needs to be each of the brands, in the order in which they were named.
+    pub fn brands(&self) -> &[Credentials] {
+        &self.brands
     }
 
     /// The newest requests, newest first; ten thousand are kept.
@@ -312,6 +320,12 @@ impl Builder {
         self
     }
 
+    /// Adds a brand, which calls under `/brand/…` in its own name. Default: none.
+    pub fn brand(mut self, brand_id: impl Into<String>) -> Self {
+        self.brands.push(brand_id.into());
+        self
+    }
+
     /// The settings to begin with.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
@@ -328,10 +342,10 @@ impl Builder {
     /// Starts it on the tokio runtime of the caller.
     ///
     /// # Errors
-    /// A merchant id that is none, a directory that does not hold what it should, or an address that is taken or that
+    /// A merchant or brand id that is none, a directory that does not hold what it should, or an address that is taken or that
     /// others can reach.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let Self { listen, anywhere, directory, clock, merchants, settings, seed } = self;
+        let Self { listen, anywhere, directory, clock, merchants, brands, settings, seed } = self;
         if !anywhere && !listen.ip().to_canonical().is_loopback() {
             return Err(StartError(format!(
                 "{listen} can be reached by others, and the keys of a sandbox protect nothing; listen on 127.0.0.1, or \
@@ -341,7 +355,7 @@ impl Builder {
         let ambient = Ambient::new(clock, seed);
         let now = ambient.now();
         let make = directory.clone();
-        let made = tokio::task::spawn_blocking(move || keys(make, merchants, now)).await;
+        let made = tokio::task::spawn_blocking(move || keys(make, merchants, &brands, now)).await;
         let keys = made.map_err(|error| StartError(error.to_string()))?.map_err(StartError)?;
 
         let explain = |error: std::io::Error| StartError(format!("{listen}: {error}"));
@@ -350,7 +364,8 @@ impl Builder {
         if let Some(directory) = &directory {
             keys.save(directory, &format!("http://{address}")).map_err(StartError)?;
         }
-        let merchants: Vec<_> = keys.credentials().collect();
+        let merchants: Vec<_> = keys.credentials(&keys.merchants).collect();
+        let brands = keys.credentials(&keys.brands).collect();
         let Some(merchant) = merchants.first().cloned() else {
             return Err(StartError("the directory of keys has no merchant; take another one".to_owned()));
         };
@@ -358,34 +373,41 @@ impl Builder {
             World { ambient, settings, state: State::default(), log: Log::default(), nonces: Nonces::default() };
         let api = Arc::new(Api::new(keys, world));
         let server = tokio::spawn(server::run(listener, Arc::clone(&api)));
-        Ok(Sandbox { api, address, merchant, merchants, server })
+        Ok(Sandbox { api, address, merchant, merchants, brands, server })
     }
 }
 
 /// The keys of a directory, or fresh ones.
-fn keys(directory: Option<PathBuf>, mut merchants: Vec<String>, now: i64) -> Result<Keys, String> {
-    for (index, mchid) in merchants.iter().enumerate() {
-        if merchants.iter().take(index).any(|earlier| earlier == mchid) {
-            return Err(format!("merchant {mchid} is named twice"));
-        }
-        let digits = mchid.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || !(1..=20).contains(&mchid.len()) {
-            return Err(format!("{mchid:?} is no merchant id; it has 1 to 20 digits"));
-        }
-    }
+fn keys(directory: Option<PathBuf>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
+    check_ids("merchant", &merchants)?;
+    check_ids("brand", brands)?;
     let loaded = match &directory {
         Some(directory) => Keys::load(directory)?,
         None => None,
     };
     if let Some(keys) = loaded {
-        let missing = merchants.iter().find(|mchid| keys.merchant(mchid).is_none());
-        return match missing {
+        let merchant = merchants.iter().find(|mchid| keys.merchant(mchid).is_none()).map(|id| ("merchant", id));
+        let brand = brands.iter().find(|brand| keys.brand(brand).is_none()).map(|id| ("brand", id));
+        return match merchant.or(brand) {
             None => Ok(keys),
-            Some(mchid) => Err(format!("the directory of keys has no merchant {mchid}; take another one")),
+            Some((what, id)) => Err(format!("the directory of keys has no {what} {id}; take another one")),
         };
     }
     if merchants.is_empty() {
         merchants.push(DEFAULT_MERCHANT.to_owned());
     }
-    Keys::generate(&merchants, now)
+    Keys::generate(&merchants, brands, now)
+}
+
+fn check_ids(what: &str, ids: &[String]) -> Result<(), String> {
+    for (index, id) in ids.iter().enumerate() {
+        if ids.iter().take(index).any(|earlier| earlier == id) {
+            return Err(format!("{what} {id} is named twice"));
+        }
+        let digits = id.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits || !(1..=20).contains(&id.len()) {
+            return Err(format!("{id:?} is no {what} id; it has 1 to 20 digits"));
+        }
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use crate::names::screaming;
 use crate::schema::{
     Audience, Body, Delivery, ErrorRow, Idempotency, Method, Node, NotificationFile, Page, Per, Rate, Rule, Unit,
 };
+use crate::source::below;
 use anyhow::anyhow;
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -206,7 +207,12 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
         Idempotency::Key { field } => quote!(Idempotency::Key(#field)),
         Idempotency::None {} => quote!(Idempotency::None),
     };
+    let brand_path = shapes::option(data.brand_path.as_ref());
     let (source, query, header) = (&data.source, &data.query, &data.header);
+    let mut sealed = Vec::new();
+    if let Some(response) = &data.response {
+        find_sealed(scope, response, "", &mut sealed);
+    }
     let request = shapes::shape(scope, &data.request)?;
     let rules = data.rules.iter().map(rule);
     let page = shapes::option(data.page.as_ref().map(page));
@@ -222,11 +228,13 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
             source: &[#(#source),*],
             method: #method,
             path: #path,
+            brand_path: #brand_path,
             query: &[#(#query),*],
             header: &[#(#header),*],
             body: #body,
             request: &#request,
             answer: #answer,
+            sealed: &[#(#sealed),*],
             rules: &[#(#rules),*],
             idempotency: #idempotency,
             page: #page,
@@ -236,6 +244,21 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
             schema: include_str!(#schema),
         };
     })
+}
+
+/// The places of an answer that are marked as sensitive.
+fn find_sealed(scope: &Scope, node: &Node, pointer: &str, found: &mut Vec<String>) {
+    let target = scope.follow(node);
+    for (name, field) in target.fields() {
+        let pointer = below(pointer, name);
+        find_sealed(scope, field, &pointer, found);
+        if field.sensitive == Some(true) {
+            found.push(pointer);
+        }
+    }
+    if let Some(items) = &target.items {
+        find_sealed(scope, items, &below(pointer, "*"), found);
+    }
 }
 
 fn page(page: &Page) -> TokenStream {

@@ -271,6 +271,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partnerships/build",
+        brand_path: None,
         query: &[],
         header: &["Idempotency-Key"],
         body: Body::Json,
@@ -315,6 +316,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/partner/type",
@@ -379,6 +381,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partnerships",
+        brand_path: None,
         query: &["limit", "offset", "partner", "authorized_data"],
         header: &[],
         body: Body::None,
@@ -423,6 +426,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -471,6 +475,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partnerships/terminate",
+        brand_path: None,
         query: &[],
         header: &["Idempotency-Key"],
         body: Body::Json,
@@ -515,6 +520,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/partner/type",
