@@ -59,6 +59,10 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[
 /// 批次组批量关联门店 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/associate-stores`
 /// · safe to repeat
 ///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/associate-stores`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Repeating it changes nothing more, so it is safe; no page says so. The code of a store that is left
@@ -95,6 +99,10 @@ impl Operation for AssociateBundleStores {
 /// 批次关联门店 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associate-stores`
 /// · safe to repeat
 ///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associate-stores`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Repeating it changes nothing more, so it is safe; no page says so. The code of a store that is left
@@ -130,6 +138,9 @@ impl Operation for AssociateStores {
 ///
 /// 确认发放用户商品券 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/confirm`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/confirm`,
+/// without `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -182,6 +193,8 @@ impl Operation for ConfirmCoupon {
 /// 提交图片生成任务 · `POST /v3/marketing/partner/product-coupon/image-generation-tasks` · a repeat
 /// with the same `task_id` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/image-generation-tasks`, without `brand_id`.
+///
 /// At most 10 calls a second.
 ///
 /// The picture comes by a notification, or with `get_image_task`. One page says 10 calls a second, the
@@ -233,6 +246,8 @@ pub struct CreateImageTaskResponse {
 ///
 /// 创建商品券 · `POST /v3/marketing/partner/product-coupon/product-coupons` · a repeat with the same
 /// `out_request_no` and parameters has one effect
+///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons`, without `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -345,6 +360,9 @@ pub struct CreateProductCouponResponse {
 /// 添加商品券批次 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks`
 /// · a repeat with the same `out_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks`, without
+/// `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// A product coupon of mode `PROGRESSIVE_BUNDLE` gets bundles, not stocks.
@@ -381,6 +399,9 @@ impl Operation for CreateStock {
 /// 添加商品券批次组 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles`
 /// · a repeat with the same `out_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// A stock is made of each rule, in their order.
@@ -416,6 +437,9 @@ impl Operation for CreateStockBundle {
 ///
 /// 失效用户商品券 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/deactivate`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/deactivate`,
+/// without `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -466,6 +490,10 @@ impl Operation for DeactivateCoupon {
 ///
 /// 失效用户商品券组 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupon-bundles/{user_coupon_bundle_id}/deactivate`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/users/{openid}/coupon-bundles/{user_coupon_bundle_id}/deactivate`,
+/// without `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -518,6 +546,9 @@ impl Operation for DeactivateCouponBundle {
 /// 失效商品券 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/deactivate`
 /// · a repeat with the same `out_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/deactivate`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Its stocks go with it and nothing is handed out any more; coupons that users have stay valid.
@@ -556,6 +587,10 @@ impl Operation for DeactivateProductCoupon {
 ///
 /// 失效商品券批次 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/deactivate`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/deactivate`,
+/// without `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -598,6 +633,10 @@ impl Operation for DeactivateStock {
 /// 批次组批量取消关联门店 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/disassociate-stores`
 /// · safe to repeat
 ///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/disassociate-stores`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Repeating it changes nothing more, so it is safe; no page says so. The code of a store that is left
@@ -634,6 +673,10 @@ impl Operation for DisassociateBundleStores {
 /// 批次取消关联门店 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/disassociate-stores`
 /// · safe to repeat
 ///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/disassociate-stores`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Repeating it changes nothing more, so it is safe; no page says so. The code of a store that is left
@@ -669,6 +712,9 @@ impl Operation for DisassociateStores {
 ///
 /// 查询图片生成任务执行结果 · `GET /v3/marketing/partner/product-coupon/image-generation-tasks/{task_id}`
 /// · safe to repeat
+///
+/// A brand calls `/brand/marketing/product-coupon/image-generation-tasks/{task_id}`, without
+/// `brand_id`.
 ///
 /// At most 20 calls a second for each merchant.
 ///
@@ -724,6 +770,8 @@ pub struct GetImageTaskResponse {
 ///
 /// 获取商品券事件通知地址 · `GET /v3/marketing/partner/product-coupon/notify-configs` · safe to repeat
 ///
+/// A brand calls `/brand/marketing/product-coupon/notify-configs`, without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// The example as published has a time without seconds, `2025-01-01T00:00+08:00`: such a time is read
@@ -758,6 +806,9 @@ pub struct GetNotifyConfigResponse {
 /// 查询商品券 · `GET /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}` · safe
 /// to repeat
 ///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}`, without
+/// `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781292>,
@@ -785,6 +836,10 @@ impl Operation for GetProductCoupon {
 ///
 /// 查询商品券指定批次 · `GET /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}`
 /// · safe to repeat
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}`, without
+/// `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -816,6 +871,9 @@ impl Operation for GetStock {
 ///
 /// 查询用户商品券详情 · `GET /v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}`
 /// · safe to repeat
+///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}`, without
+/// `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -862,6 +920,10 @@ impl Operation for GetUserCoupon {
 ///
 /// 查询批次关联门店列表 · `GET /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associated-stores`
 /// · safe to repeat
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associated-stores`,
+/// without `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -924,6 +986,9 @@ pub struct ListAssociatedStoresResponse {
 ///
 /// 查询商品券批次列表 · `GET /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks`
 /// · safe to repeat
+///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks`, without
+/// `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -991,6 +1056,8 @@ pub struct ListStocksResponse {
 ///
 /// 指定券状态查询用户商品券列表 · `GET /v3/marketing/partner/product-coupon/users/{openid}/coupons` ·
 /// safe to repeat
+///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons`, without `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -1074,6 +1141,8 @@ pub struct ListUserCouponsResponse {
 /// 向用户预发放商品券 · `POST /v3/marketing/partner/product-coupon/users/{openid}/pre-send-coupon` · a
 /// repeat with the same `send_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/pre-send-coupon`, without `brand_id`.
+///
 /// At most 500 calls a second.
 ///
 /// Nothing is handed out before the user opens the component. A token with the same parameters shows a
@@ -1141,6 +1210,9 @@ pub struct PreSendCouponResponse {
 /// 向用户预发放商品券批次组 · `POST /v3/marketing/partner/product-coupon/users/{openid}/pre-send-coupon-bundle`
 /// · a repeat with the same `send_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/pre-send-coupon-bundle`, without
+/// `brand_id`.
+///
 /// At most 500 calls a second.
 ///
 /// Nothing is handed out before the user opens the component. Its number is taken to be as long as that
@@ -1201,6 +1273,9 @@ pub struct PreSendCouponBundleResponse {
 /// 退券 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/return` · a
 /// repeat with the same `out_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/return`, without
+/// `brand_id`.
+///
 /// At most 500 calls a second.
 ///
 /// Of a bundle only the coupon that was used last can be returned.
@@ -1252,6 +1327,8 @@ impl Operation for ReturnCoupon {
 ///
 /// 向用户发放商品券 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupons` · a repeat
 /// with the same `send_request_no` and parameters has one effect
+///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons`, without `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -1313,6 +1390,8 @@ impl Operation for SendCoupon {
 /// 向用户发放商品券批次组 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupon-bundles` ·
 /// a repeat with the same `send_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupon-bundles`, without `brand_id`.
+///
 /// At most 500 calls a second.
 ///
 /// Each coupon has to be confirmed, as any other. One is handed out after the other is used.
@@ -1365,6 +1444,8 @@ impl Operation for SendCouponBundle {
 ///
 /// 设置商品券事件通知地址 · `POST /v3/marketing/partner/product-coupon/notify-configs` · safe to repeat
 ///
+/// A brand calls `/brand/marketing/product-coupon/notify-configs`, without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// No product coupon can be created before this, and nothing is notified without an APIv3 key. One
@@ -1405,6 +1486,9 @@ pub struct SetNotifyConfigResponse {
 /// 修改商品券 · `PATCH /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}` · a
 /// repeat with the same `out_request_no` and parameters has one effect
 ///
+/// A brand calls `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}`, without
+/// `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781296>,
@@ -1438,6 +1522,10 @@ impl Operation for UpdateProductCoupon {
 ///
 /// 修改商品券批次 · `PATCH /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}`, without
+/// `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -1493,6 +1581,10 @@ impl Operation for UpdateStock {
 ///
 /// 修改商品券批次发放预算 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/update-budget`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/update-budget`,
+/// without `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -1551,6 +1643,10 @@ impl Operation for UpdateStockBudget {
 /// 修改商品券批次组 · `PATCH /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}`
 /// · a repeat with the same `out_request_no` and parameters has one effect
 ///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}`,
+/// without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// Coupons that users have keep their looks.
@@ -1605,6 +1701,10 @@ impl Operation for UpdateStockBundle {
 ///
 /// 修改商品券批次组发放预算 · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/update-budget`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/update-budget`,
+/// without `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -1661,6 +1761,10 @@ impl Operation for UpdateStockBundleBudget {
 ///
 /// 预上传券 Code · `POST /v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/upload-coupon-codes`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls
+/// `/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/upload-coupon-codes`,
+/// without `brand_id`.
 ///
 /// At most 20 calls a second.
 ///
@@ -1742,6 +1846,8 @@ pub struct UploadCouponCodesResponse {
 ///
 /// 图片上传 · `POST /v3/marketing/partner/product-coupon/media/upload-image` · a repeat may act twice
 ///
+/// A brand calls `/brand/marketing/product-coupon/media/upload-image`, without `brand_id`.
+///
 /// At most 20 calls a second.
 ///
 /// The two fields form the `meta` part, which comes first and is what gets signed; the picture is the
@@ -1785,6 +1891,9 @@ pub struct UploadImageResponse {
 ///
 /// 核销用户商品券 · `POST /v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/use`
 /// · a repeat with the same `out_request_no` and parameters has one effect
+///
+/// A brand calls `/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/use`, without
+/// `brand_id`.
 ///
 /// At most 500 calls a second.
 ///
@@ -3673,6 +3782,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/associate-stores",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/associate-stores",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3713,6 +3825,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -3788,6 +3901,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associate-stores",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associate-stores",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3828,6 +3944,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -3904,6 +4021,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/confirm",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/confirm",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3975,6 +4095,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -4093,6 +4214,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/image-generation-tasks",
+        brand_path: Some("/brand/marketing/product-coupon/image-generation-tasks"),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4143,6 +4265,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/image_generation_type",
@@ -4216,6 +4339,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons",
+        brand_path: Some("/brand/marketing/product-coupon/product-coupons"),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4319,6 +4443,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/usage_mode",
@@ -4454,6 +4579,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4497,6 +4625,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::Less {
                 a: "/stock/single_usage_rule/coupon_available_period/available_begin_time",
@@ -4598,6 +4727,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4641,6 +4773,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::Less {
                 a: "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period/available_begin_time",
@@ -4733,6 +4866,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/deactivate",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/deactivate",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4815,6 +4951,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -4932,6 +5069,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupon-bundles/{user_coupon_bundle_id}/deactivate",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupon-bundles/{user_coupon_bundle_id}/deactivate",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5011,6 +5151,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -5108,6 +5249,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/deactivate",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/deactivate",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5155,6 +5299,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -5231,6 +5376,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/deactivate",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/deactivate",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5285,6 +5433,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -5360,6 +5509,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/disassociate-stores",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/disassociate-stores",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5400,6 +5552,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -5475,6 +5628,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/disassociate-stores",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/disassociate-stores",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5515,6 +5671,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -5591,6 +5748,9 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/image-generation-tasks/{task_id}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/image-generation-tasks/{task_id}",
+        ),
         query: &["brand_id", "image_generation_type"],
         header: &[],
         body: Body::None,
@@ -5627,6 +5787,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -5689,11 +5850,13 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/notify-configs",
+        brand_path: Some("/brand/marketing/product-coupon/notify-configs"),
         query: &[],
         header: &[],
         body: Body::None,
         request: &Shape::Object(&[]),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -5742,6 +5905,9 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}",
+        ),
         query: &["brand_id"],
         header: &[],
         body: Body::None,
@@ -5764,6 +5930,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -5826,6 +5993,9 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}",
+        ),
         query: &["brand_id"],
         header: &[],
         body: Body::None,
@@ -5855,6 +6025,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -5917,6 +6088,9 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}",
+        ),
         query: &["brand_id", "product_coupon_id", "stock_id", "appid"],
         header: &[],
         body: Body::None,
@@ -5974,6 +6148,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -6057,6 +6232,9 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associated-stores",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/associated-stores",
+        ),
         query: &["brand_id", "page_size", "page_token"],
         header: &[],
         body: Body::None,
@@ -6104,6 +6282,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -6180,6 +6359,9 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks",
+        ),
         query: &["brand_id", "state", "stock_bundle_id", "page_size", "page_token"],
         header: &[],
         body: Body::None,
@@ -6234,6 +6416,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -6296,6 +6479,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons",
+        brand_path: Some("/brand/marketing/product-coupon/users/{openid}/coupons"),
         query: &[
             "brand_id",
             "appid",
@@ -6384,6 +6568,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -6459,6 +6644,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/pre-send-coupon",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/pre-send-coupon",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -6541,6 +6729,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("send_request_no"),
         page: None,
@@ -6651,6 +6840,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/pre-send-coupon-bundle",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/pre-send-coupon-bundle",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -6719,6 +6911,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("send_request_no"),
         page: None,
@@ -6830,6 +7023,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/return",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/return",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -6912,6 +7108,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -7029,6 +7226,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons",
+        brand_path: Some("/brand/marketing/product-coupon/users/{openid}/coupons"),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -7118,6 +7316,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("send_request_no"),
         page: None,
@@ -7228,6 +7427,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupon-bundles",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupon-bundles",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -7303,6 +7505,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("send_request_no"),
         page: None,
@@ -7414,6 +7617,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/notify-configs",
+        brand_path: Some("/brand/marketing/product-coupon/notify-configs"),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -7434,6 +7638,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -7489,6 +7694,9 @@ mod spec {
         ],
         method: Method::Patch,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -7532,6 +7740,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -7607,6 +7816,9 @@ mod spec {
         ],
         method: Method::Patch,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -7689,6 +7901,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -7764,6 +7977,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/update-budget",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/update-budget",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -7858,6 +8074,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/update_mode",
@@ -7955,6 +8172,9 @@ mod spec {
         ],
         method: Method::Patch,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -8037,6 +8257,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -8112,6 +8333,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/update-budget",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stock-bundles/{stock_bundle_id}/update-budget",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -8206,6 +8430,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/update_mode",
@@ -8304,6 +8529,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/upload-coupon-codes",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/product-coupons/{product_coupon_id}/stocks/{stock_id}/upload-coupon-codes",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -8371,6 +8599,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -8446,6 +8675,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/media/upload-image",
+        brand_path: Some("/brand/marketing/product-coupon/media/upload-image"),
         query: &[],
         header: &[],
         body: Body::Multipart,
@@ -8477,6 +8707,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,
@@ -8539,6 +8770,9 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partner/product-coupon/users/{openid}/coupons/{coupon_code}/use",
+        brand_path: Some(
+            "/brand/marketing/product-coupon/users/{openid}/coupons/{coupon_code}/use",
+        ),
         query: &[],
         header: &[],
         body: Body::Json,
@@ -8663,6 +8897,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::ExactlyOne(
                 &["/associated_order_info", "/associated_pay_score_order_info"],
