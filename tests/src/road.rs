@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wechatpay_model::types::Timestamp;
 use wechatpay_protocol::crypto::{Certificate, aws_lc, rsa};
-use wechatpay_protocol::{BaseUrl, Client, Merchant, Transport, TransportError, Trust};
+use wechatpay_protocol::{BaseUrl, Brand, Client, Merchant, Transport, TransportError, Trust};
 use wechatpay_sandbox::{Credentials, Sandbox};
 
 /// A transport that lets the oracle look at every request and every answer that passes.
@@ -77,6 +77,12 @@ pub fn merchant(credentials: &Credentials) -> Merchant<aws_lc::Signer> {
 pub fn merchant_rsa(credentials: &Credentials) -> Merchant<rsa::Signer> {
     let signer = rsa::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
+}
+
+/// The brand of these credentials.
+pub fn brand(credentials: &Credentials) -> Brand<aws_lc::Signer> {
+    let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
+    Brand::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
 /// Trusts the platform's public key.
