@@ -89,6 +89,12 @@ pub fn merchant_rsa(credentials: &Credentials) -> Merchant<rsa::Signer> {
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
+/// The brand of these credentials.
+pub fn brand(credentials: &Credentials) -> Brand<aws_lc::Signer> {
+    let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
+    Brand::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
+}
+
 /// Trusts the platform's public key.
 pub fn public_key(credentials: &Credentials) -> Trust {
     let key = aws_lc::VerifyingKey::from_public_key_pem(&credentials.public_key_pem).expect("the sandbox's key");

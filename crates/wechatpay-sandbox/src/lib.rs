@@ -45,8 +45,8 @@ pub use log::{Basis, Checks, Exchange, Verdict};
 pub use reading::Reading;
 pub use schema::Violation;
 pub use settings::{
-    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, SendRefusals, Settings,
-    SignWith, UserLimit,
+    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, ProductCouponFirstState, Repeat,
+    SendRefusals, Settings, SignWith, UserLimit,
 };
 pub use state::{
     AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,

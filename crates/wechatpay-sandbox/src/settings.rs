@@ -104,6 +104,19 @@ pub struct Settings {
     pub busifavor_subsidy_delay: u32,
     /// Why subsidy payments and returns fail, `INSUFFICIENT_BALANCE` for example. Default: they succeed.
     pub busifavor_subsidy_failure: Option<String>,
+    /// State of a product coupon, and of each of its stocks, after its creation. Default: in effect.
+    pub product_coupon_first_state: ProductCouponFirstState,
+    /// Whether a product coupon can be created only once `set_notify_config` was called, as is documented; else 400
+    /// `INVALID_REQUEST`. Default true.
+    pub product_coupon_needs_address: bool,
+    /// Brands that have not authorised their partner: calls for them answer 403 `NO_AUTH`.
+    pub product_coupon_unauthorised_brands: Vec<String>,
+    /// Appids that are not bound to the brand: they are refused with 400 `INVALID_REQUEST`.
+    pub product_coupon_unbound_appids: Vec<String>,
+    /// Stores that do not exist: they are sorted as failed.
+    pub product_coupon_unknown_stores: Vec<String>,
+    /// Most codes that a stock of a product coupon takes; the number is not published. Default: no end to it.
+    pub product_coupon_code_limit: Option<u64>,
     /// Whether a gift activity must name stocks of merchant coupons that the sandbox has and that are the caller's; else
     /// 404 `RESOURCE_NOT_EXISTS`. Default true.
     pub paygift_check_stocks: bool,
@@ -154,6 +167,12 @@ impl Default for Settings {
             busifavor_return_expired: true,
             busifavor_subsidy_delay: 0,
             busifavor_subsidy_failure: None,
+            product_coupon_first_state: ProductCouponFirstState::Effective,
+            product_coupon_needs_address: true,
+            product_coupon_unauthorised_brands: Vec::new(),
+            product_coupon_unbound_appids: Vec::new(),
+            product_coupon_unknown_stores: Vec::new(),
+            product_coupon_code_limit: None,
             paygift_check_stocks: true,
             partnership_check_stocks: true,
         }
@@ -191,6 +210,17 @@ pub enum BusifavorFirstState {
     Running,
     /// It is reviewed first.
     Unaudit,
+}
+
+/// State of a product coupon after its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum ProductCouponFirstState {
+    /// In effect: its stocks hand out coupons.
+    Effective,
+    /// It is reviewed first, and so are its stocks.
+    Auditing,
 }
 
 /// What the repeat of a request gets.

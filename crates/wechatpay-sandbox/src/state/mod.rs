@@ -11,6 +11,8 @@ mod files;
 mod page;
 mod partnerships;
 mod paygiftactivity;
+mod pool;
+mod product_coupon;
 
 pub use events::Event;
 pub(crate) use events::Outbox;
@@ -36,6 +38,7 @@ pub(crate) struct State {
     busifavor: busifavor::Busifavor,
     paygiftactivity: paygiftactivity::Activities,
     partnerships: partnerships::Partnerships,
+    product_coupon: product_coupon::ProductCoupons,
     numbers: BTreeMap<Number, Done>,
     pub(crate) files: files::Files,
     pub(crate) outbox: Outbox,
@@ -100,7 +103,14 @@ impl Act {
 
     /// What the state does for an operation, if it does anything.
     pub(crate) fn find(spec: &Spec) -> Option<&'static Self> {
-        let families = [favor::ACTS, busifavor::ACTS, certificates::ACTS, paygiftactivity::ACTS, partnerships::ACTS];
+        let families = [
+            favor::ACTS,
+            busifavor::ACTS,
+            certificates::ACTS,
+            paygiftactivity::ACTS,
+            partnerships::ACTS,
+            product_coupon::ACTS,
+        ];
         families.into_iter().flatten().find(|act| act.operation == spec.id())
     }
 }
@@ -130,6 +140,8 @@ struct Once {
     other: (&'static str, Basis),
     /// Message of [`Repeat::AlreadyExists`].
     exists: &'static str,
+    /// Code of both refusals.
+    code: &'static str,
 }
 
 impl Once {
@@ -153,10 +165,10 @@ impl Once {
             return if done.fingerprint != fingerprint {
                 let (message, basis) = self.other;
                 let why = "this request number was used with other parameters";
-                Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", message, basis, why))
+                Err(Answer::refuse(400, self.code, message, basis, why))
             } else if self.same.0 == Repeat::AlreadyExists {
                 let why = "repeat of a request number (setting)";
-                Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", self.exists, Basis::Guess, why))
+                Err(Answer::refuse(400, self.code, self.exists, Basis::Guess, why))
             } else {
                 let why = "repeat of a request number with the same parameters: the first answer again";
                 Ok(Answer { status: done.status, ..Answer::ok(done.body.clone(), self.same.1, why) })
@@ -222,7 +234,7 @@ pub struct CodeEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StockEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -240,7 +252,7 @@ pub struct StockEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CouponEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -256,7 +268,7 @@ pub struct CouponEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PaymentEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -276,7 +288,7 @@ pub struct PaymentEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RefundEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -298,7 +310,7 @@ pub struct RefundEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BudgetEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -352,6 +364,7 @@ impl State {
         let mut ledger = Ledger::default();
         self.favor.enter(now, settings, &mut ledger);
         self.busifavor.enter(now, &mut ledger);
+        self.product_coupon.enter(now, &mut ledger);
         ledger.request_numbers = self
             .numbers
             .iter()
@@ -380,6 +393,9 @@ impl State {
             return self.paygiftactivity.act(deed.text("activity_id"), to, now);
         }
         if let Some(done) = self.favor.act(&mut deed) {
+            return done;
+        }
+        if let Some(done) = self.product_coupon.act(&mut deed) {
             return done;
         }
         match act {

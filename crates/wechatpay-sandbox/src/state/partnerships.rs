@@ -55,7 +55,10 @@ impl Partnership {
 fn once(call: &Call<'_>) -> Once {
     let same = (call.settings.guessed_repeat, Basis::Guess);
     Once {
-        same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在"
+        same,
+        other: ("请求重入，但参数与上次请求不一致", Basis::Guess),
+        exists: "请求单号已存在",
+        code: "RESOURCE_ALREADY_EXISTS",
     }
 }
 

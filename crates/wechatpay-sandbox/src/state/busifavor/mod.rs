@@ -77,7 +77,7 @@ fn once(call: &Call<'_>, documented: bool) -> Once {
     } else {
         (call.settings.guessed_repeat, Basis::Guess)
     };
-    Once { same, other: (REUSED, Basis::Guess), exists: "请求单号已存在" }
+    Once { same, other: (REUSED, Basis::Guess), exists: "请求单号已存在", code: "RESOURCE_ALREADY_EXISTS" }
 }
 
 fn not_found(why: &'static str) -> Box<Answer> {

@@ -1,12 +1,12 @@
 //! Stocks of merchant coupons: created, read, changed.
 
-use super::code::Pool;
 use super::coupon::Coupon;
 use super::{Call, Once, Who, check_user, find, find_stock, guessed, no_merchant, once};
 use crate::ambient::{day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::BusifavorFirstState;
+use crate::state::pool::Pool;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -124,8 +124,8 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
     if !call.knows(&owner) {
         return Err(no_merchant("belong_merchant is no merchant of the sandbox"));
     }
-    let once =
-        Once { same: (call.settings.busifavor_repeat, Basis::Guess), other: (EXISTS, Basis::Guess), exists: EXISTS };
+    let same = (call.settings.busifavor_repeat, Basis::Guess);
+    let once = Once { same, other: (EXISTS, Basis::Guess), exists: EXISTS, ..once(call, false) };
     once.run(call, |call| {
         let stocks = &call.state.busifavor.stocks;
         let stock_id = call.ambient.fresh_digits(16, |id| stocks.contains_key(id));

@@ -127,6 +127,7 @@ pub(super) fn send(call: &mut Call<'_>) -> Outcome {
         same: (Repeat::FirstAnswer, Basis::Documented),
         other: (OTHER_PARAMETERS, Basis::Guess),
         exists: "券已发放",
+        code: "RESOURCE_ALREADY_EXISTS",
     };
     once.run(call, |call| {
         let coupon_id = call.state.favor.give(gift, call.settings, call.ambient, call.now)?;

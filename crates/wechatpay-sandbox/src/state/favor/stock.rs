@@ -165,6 +165,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
         same: (Repeat::FirstAnswer, Basis::Documented),
         other: (OTHER_PARAMETERS, Basis::Observed),
         exists: "批次已存在",
+        code: "RESOURCE_ALREADY_EXISTS",
     };
     once.run(call, |call| {
         if contradicts(&call.request) {
