@@ -7,6 +7,7 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::Settings;
 use crate::state::page::Page;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -14,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 const LONGEST: usize = 32;
 
 /// The codes of a stock.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pool {
     codes: BTreeMap<String, Code>,
     /// The codes in the order in which they were uploaded.
@@ -26,7 +27,7 @@ pub(super) struct Pool {
 }
 
 /// A code in the pool of a stock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Code {
     pub(super) upload_request_no: String,
     pub(super) count: u64,
