@@ -744,7 +744,7 @@ async fn the_same_story_is_told_in_the_same_bytes() {
             json
         };
         let mut request = stock();
-        set(&mut request, "/out_request_no", json!("the same"));
+        set(&mut request, "/out_request_no", json!("the-same"));
         set(&mut request, "/available_begin_time", json!("2026-01-05T10:00:00+08:00"));
         let favor = call("POST", CREATE, &request)["stock_id"].as_str().expect("an id").to_owned();
         let path = format!("/v3/marketing/favor/stocks/{favor}");

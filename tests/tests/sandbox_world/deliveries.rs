@@ -219,6 +219,7 @@ async fn the_answer_decides_whether_it_comes_again() {
     assert_eq!((event.attempts[0].status, event.standing), (None, Standing::Waiting));
     shop.call_at(&shop.till.url).await;
     shop.world.settings(json!({"notify_timeout": 0}));
+    shop.till.will([Act::Nothing]);
     shop.give().await;
     let event = shop.settled().await;
     assert!(event.attempts[0].reason.contains("no answer within 0 seconds"), "{event:?}");
@@ -260,11 +261,13 @@ async fn either_kind_of_key_signs_and_probes_come_at_the_rate_that_is_set() {
         certificate(&credentials).with_public_key(credentials.public_key_id.as_str(), key.expect("a key"))
     };
     let till = Till::open(&world.sandbox, both()).await;
-    world.settings(json!({"notify_url": till.url}));
     let shop = Shop { world, till };
+    let send = async || {
+        let event = shop.world.sandbox.trigger(&json!({"event": "COUPON.USE", "to": shop.till.url})).await;
+        event.expect("it is sent")
+    };
     let serial = async || {
-        shop.give().await;
-        let event = shop.settled().await;
+        let event = send().await;
         assert_eq!(event.standing, Standing::Delivered, "{event:?}");
         event.attempts.last().and_then(|attempt| attempt.serial.clone()).expect("a serial")
     };
@@ -282,8 +285,7 @@ async fn either_kind_of_key_signs_and_probes_come_at_the_rate_that_is_set() {
     shop.till.taken();
 
     shop.world.settings(json!({"probes_in_notifications": 1000}));
-    shop.give().await;
-    let event = shop.settled().await;
+    let event = send().await;
     assert_eq!(
         (event.standing, event.attempts[0].probe, event.attempts[0].status),
         (Standing::Waiting, true, Some(401))

@@ -85,7 +85,11 @@ async fn an_activity_rewards_the_payments_that_it_is_for() {
 #[tokio::test]
 async fn a_subsidy_is_returned_for_a_refund_that_was_made() {
     let world = Rehearsal::with(json!({"busifavor_check_refunds": true})).await;
-    let stock = stock(&world, &[("/subsidy", json!(true))]).await;
+    let times = json!({
+        "available_begin_time": "2026-01-05T10:00:00+08:00", "available_end_time": "2026-01-31T23:59:59+08:00",
+    });
+    let edits = [("/subsidy", json!(true)), ("/coupon_use_rule/coupon_available_time", times)];
+    let stock = stock(&world, &edits).await;
     let gift = json!({"stock_id": stock, "openid": "u", "appid": APPID, "out_request_no": number()});
     let sent = world.done("busifavor.send_coupon", gift).await;
     let code = sent["send_coupon_result"]["coupon_code"].clone();

@@ -22,6 +22,8 @@ pub(crate) enum Act {
     Take,
     /// Takes it, and answers 204.
     TakeSilently,
+    /// Never answers.
+    Nothing,
     /// Answers this, whatever it is.
     Answer(u16, &'static str),
 }
@@ -119,7 +121,7 @@ async fn receive(State(inside): State<Arc<Inside>>, request: Request) -> Respons
                     delivery.done();
                     Acknowledge::NoContent
                 }
-                Act::Answer(..) => delivery.failed("as asked"),
+                Act::Answer(..) | Act::Nothing => delivery.failed("as asked"),
             };
             (found, answer)
         }
@@ -133,6 +135,7 @@ async fn receive(State(inside): State<Arc<Inside>>, request: Request) -> Respons
             let answer = http::Response::builder().status(status).header("location", "/elsewhere").body(body.into());
             answer.expect("a response")
         }
+        Act::Nothing => std::future::pending().await,
         _ => answer.into_response().map(Body::from),
     }
 }
