@@ -75,13 +75,6 @@ pub fn merchant(credentials: &Credentials) -> Merchant<aws_lc::Signer> {
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
-/// The brand of these credentials, signing with aws-lc.
-pub fn brand(credentials: &Credentials) -> Brand<aws_lc::Signer> {
-    leaks::keys(credentials);
-    let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
-    Brand::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
-}
-
 /// The same merchant, signing with the rsa crate.
 pub fn merchant_rsa(credentials: &Credentials) -> Merchant<rsa::Signer> {
     leaks::keys(credentials);

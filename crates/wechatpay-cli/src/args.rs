@@ -97,6 +97,7 @@ pub(crate) enum Command {
     Raw(Raw),
     Certs(Certs),
     Notify(Notify),
+    Trigger(Trigger),
     Completions(Completions),
 }
 
@@ -338,6 +339,48 @@ pub(crate) struct Decrypt {
 
     #[command(flatten)]
     pub(crate) account: Account,
+}
+
+/// Have a sandbox send an event, signed and sealed as a real one, and wait for the receiver's answer
+///
+/// The event is the first example of the documents, with the fields that are given. Nothing has happened: no coupon and
+/// no stock changes. It is for the merchant whose keys the sandbox has, so that a receiver with those keys believes it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay trigger COUPON.USE --to http://127.0.0.1:3000/notify
+  wechatpay trigger COUPON.USE --to http://127.0.0.1:3000/notify stock_id=98065001 consume_information.consume_mchid=1900000001
+  wechatpay trigger COUPON.SEND --to http://127.0.0.1:3000/notify --sandbox http://127.0.0.1:8080 attach_info=
+
+`wechatpay ops --notifications` lists the events, `wechatpay describe COUPON.USE` their fields. A field inside an object
+is written as in `wechatpay call`. Only addresses of this machine are contacted. An event that is not accepted is sent
+again as often as WeChat Pay does, as long as the sandbox runs.
+
+It ends with 0 if the receiver accepts the event, 1 if it refuses it, 3 if it does not answer.
+With --json the event is a line: id, event_type, mchid, notify_url, payload, standing, next_attempt, attempts.")]
+pub(crate) struct Trigger {
+    /// Type of the event, such as COUPON.USE
+    pub(crate) event: String,
+
+    /// Where it goes
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) to: String,
+
+    /// Fields of what the event says
+    #[arg(value_name = "NAME=VALUE")]
+    pub(crate) fields: Vec<String>,
+
+    /// The sandbox that sends it
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, env = "WECHATPAY_BASE_URL")]
+    pub(crate) sandbox: Option<String>,
+
+    /// Merchant that it is for; the sandbox's first, if none is named
+    #[arg(long, value_name = "MCHID", env = "WECHATPAY_MCHID")]
+    pub(crate) mchid: Option<String>,
+
+    /// Send it even if no event of WeChat Pay's looks like that
+    #[arg(long)]
+    pub(crate) unchecked: bool,
 }
 
 /// Print a completion script for a shell

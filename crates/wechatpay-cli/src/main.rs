@@ -38,6 +38,7 @@ fn run(command: Command, output: &Output) -> output::Result {
         Command::Raw(args) => commands::raw::run(&args, output),
         Command::Certs(args) => commands::certs::run(&args, output),
         Command::Notify(args) => commands::notify::run(&args, output),
+        Command::Trigger(args) => commands::trigger::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

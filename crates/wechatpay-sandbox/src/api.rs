@@ -4,12 +4,16 @@
 //! limits that span fields, state). Everything is decided under one lock, so that requests have an order.
 
 use crate::World;
+use crate::ambient::Ambient;
 use crate::answer::{self, Answer, Outcome};
 use crate::authorize::{self, BRAND_SCHEME, Reason, Refused, SCHEME, Signed, Window};
+use crate::control::Peer;
+use crate::courier::Signals;
 use crate::faults::{Fault, GATEWAY_PAGE};
-use crate::keys::{Keys, Merchant, Platform};
+use crate::keys::{Keys, Merchant, Platform, SigningKey};
 use crate::log::{Basis, Checks, Exchange, Verdict, cut};
 use crate::multipart;
+use crate::rates::{self, Limit};
 use crate::rules::{self, Facts};
 use crate::schema::{Forms, Violation};
 use crate::settings::{Settings, SignWith};
@@ -22,15 +26,18 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wechatpay_model::operation::{self, Body, Idempotency, Spec};
+use wechatpay_model::operation::{self, Body, Idempotency, Per, Spec};
 use wechatpay_protocol::request::{self, BRAND_ID, Route};
 
-const TIMESTAMP: HeaderName = HeaderName::from_static("wechatpay-timestamp");
-const NONCE: HeaderName = HeaderName::from_static("wechatpay-nonce");
-const SIGNATURE: HeaderName = HeaderName::from_static("wechatpay-signature");
-const SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
-const SIGNATURE_TYPE: HeaderName = HeaderName::from_static("wechatpay-signature-type");
+pub(crate) const TIMESTAMP: HeaderName = HeaderName::from_static("wechatpay-timestamp");
+pub(crate) const NONCE: HeaderName = HeaderName::from_static("wechatpay-nonce");
+pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("wechatpay-signature");
+pub(crate) const SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
+pub(crate) const SIGNATURE_TYPE: HeaderName = HeaderName::from_static("wechatpay-signature-type");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// How a signature begins that is a probe, and must not be believed.
+pub(crate) const PROBE: &str = "WECHATPAY/SIGNTEST/";
 
 /// How far off the faults `stale` and `future` are, in seconds.
 const FAR: i64 = 600;
@@ -38,16 +45,32 @@ const FAR: i64 = 600;
 /// What all requests share.
 pub(crate) struct Api {
     pub(crate) keys: Keys,
+    pub(crate) signals: Arc<Signals>,
     forms: Forms,
     world: Mutex<World>,
 }
 
-/// Who signs an answer: the platform's newest certificate, or the public key.
-struct Hand {
+/// Who signs: the platform's newest certificate, or the public key.
+pub(crate) struct Hand {
     certificate: bool,
     /// Whether it signs for a brand.
     brand: bool,
     platform: Option<Arc<Platform>>,
+}
+
+impl Hand {
+    pub(crate) fn key<'k>(&'k self, keys: &'k Keys) -> &'k SigningKey {
+        let platform = self.platform.as_deref().filter(|_| self.certificate);
+        platform.map_or(&keys.public_key, |platform| &platform.key)
+    }
+}
+
+/// The signature over a body, at a time and with a nonce, in base64.
+pub(crate) fn signature(key: &SigningKey, timestamp: i64, nonce: &str, body: &[u8]) -> Option<String> {
+    let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
+    message.extend_from_slice(body);
+    message.push(b'\n');
+    key.sign(&message).map(|signature| STANDARD.encode(signature))
 }
 
 /// What becomes of a request.
@@ -59,7 +82,7 @@ pub(crate) enum Handled {
 
 impl Api {
     pub(crate) fn new(keys: Keys, world: World) -> Self {
-        Self { keys, forms: Forms::default(), world: Mutex::new(world) }
+        Self { keys, signals: Arc::clone(&world.signals), forms: Forms::default(), world: Mutex::new(world) }
     }
 
     /// The world, locked. A panic elsewhere does not make it unusable: each change of it is complete in itself.
@@ -164,6 +187,8 @@ impl Api {
             return Err(instead);
         }
 
+        check_rate(world, spec, &merchant.mchid, arrived.parts)?;
+
         checks.schema = Verdict::Failed;
         let form = self.forms.get(spec).map_err(|message| Answer::own(500, message))?;
         let mut request = read(&route, arrived, upload.as_ref())?;
@@ -208,6 +233,7 @@ impl Api {
         let keys = &self.keys;
         let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
         let outcome = (act.run)(&mut call);
+        world.ring();
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         outcome
     }
@@ -255,6 +281,9 @@ impl Api {
             Fault::Tamper if answer.file.is_some() => true,
             fault => answer.signed && fault.is_of_signature(),
         });
+        let World { ambient, settings, .. } = &mut *world;
+        let probe = answer.signed && fault.is_none() && ambient.chance(settings.probes_in_answers);
+        let fault = fault.or_else(|| probe.then(|| (Fault::Probe, "probe".to_owned())));
         let (fault, name) = fault.unzip();
         exchange.fault = exchange.fault.or(name);
         if fault == Some(Fault::LoseReply) {
@@ -262,7 +291,8 @@ impl Api {
             world.log.push(exchange);
             return Handled::HangUp;
         }
-        let hand = self.signer(&world.settings, &parts.headers, exchange.operation);
+        let World { ambient, settings, .. } = &mut *world;
+        let hand = self.signer(settings, ambient, &parts.headers, exchange.operation);
         let (now, nonce) = (world.ambient.now(), world.ambient.letters(32));
         world.log.push(exchange);
         drop(world);
@@ -290,12 +320,15 @@ impl Api {
     /// The key that signs an answer: the one that the request names, else the one of the settings.
     ///
     /// Where a certificate is named that has a successor, the successor signs, as in the days after a rotation.
-    fn signer(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> Hand {
+    fn signer(&self, settings: &Settings, ambient: &mut Ambient, headers: &HeaderMap, operation: Option<&str>) -> Hand {
         let named = headers.get(SERIAL).and_then(|value| value.to_str().ok());
         let platforms = self.keys.platforms();
         let brand = of_brand(headers);
         let certificate = match named {
             _ if !settings.certificates || brand => false,
+            _ if settings.sign_with == SignWith::Both && operation != Some("certificates.list") => {
+                return self.hand(settings, ambient);
+            }
             // A certificate that has been replaced long ago still says that its client trusts certificates.
             Some(named) if !named.starts_with("PUB_KEY_ID_") => true,
             Some(named) if named == self.keys.public_key.id => false,
@@ -304,6 +337,17 @@ impl Api {
             _ => settings.sign_with == SignWith::Certificate,
         };
         Hand { certificate, brand, platform: platforms.into_iter().next() }
+    }
+
+    /// The key of the settings.
+    pub(crate) fn hand(&self, settings: &Settings, ambient: &mut Ambient) -> Hand {
+        let certificate = settings.certificates
+            && match settings.sign_with {
+                SignWith::PublicKey => false,
+                SignWith::Certificate => true,
+                SignWith::Both => ambient.chance(500),
+            };
+        Hand { certificate, brand: false, platform: self.keys.platforms().into_iter().next() }
     }
 
     /// Adds the signature headers, wrongly where a fault asks for it.
@@ -318,16 +362,12 @@ impl Api {
         };
         let signature_type = if hand.brand { BRAND_SCHEME } else { SCHEME };
         let hand = if fault == Some(&Fault::Forge) { forger } else { key };
-        let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
-        message.extend_from_slice(&reply.body);
-        message.push(b'\n');
-        let Some(signature) = hand.sign(&message) else {
+        let Some(mut signature) = signature(hand, timestamp, nonce, &reply.body) else {
             *reply = Reply { status: 500, headers: HeaderMap::new(), body: b"the answer could not be signed".to_vec() };
             return;
         };
-        let mut signature = STANDARD.encode(signature);
         if fault == Some(&Fault::Probe) {
-            signature = format!("WECHATPAY/SIGNTEST/{signature}");
+            signature = format!("{PROBE}{signature}");
         }
         let serial =
             if fault == Some(&Fault::UnknownSerial) { "PUB_KEY_ID_0000000000000000000000000000" } else { &key.id };
@@ -398,6 +438,24 @@ fn find_route(method: &Method, path: &str) -> Outcome<Route> {
     } else {
         let why = "no operation of the sandbox has this path";
         Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Documented, why)
+    })
+}
+
+/// Refuses what is called too often, where the settings say so.
+fn check_rate(world: &mut World, spec: &'static Spec, mchid: &str, parts: &Parts) -> Outcome<()> {
+    let World { ambient, settings, rates, .. } = world;
+    let unpublished = settings.busifavor_upload_rate.filter(|_| spec.id() == "busifavor.upload_coupon_codes");
+    let unpublished = unpublished.map(|calls| Limit { calls, seconds: 1, per: Per::Merchant });
+    let limits = rates::documented(spec).filter(|_| settings.rate_limits).chain(unpublished);
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
+    let caller = rates::Caller { mchid, address: &address };
+    rates.take(spec.id(), limits, caller, ambient.now()).map_err(|Limit { calls, seconds, per }| {
+        let basis = if unpublished.is_some() { Basis::Guess } else { Basis::Documented };
+        let why = format!("more than {calls} calls in {seconds} seconds, counted per {} (setting)", per.as_str());
+        match answer::rows(spec).find(|row| row.status() == 429) {
+            Some(row) => Answer::row(row, basis, why),
+            None => Answer::refuse(429, "RATELIMIT_EXCEEDED", "频率超限", basis, why),
+        }
     })
 }
 
@@ -563,7 +621,43 @@ fn page() -> Response<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ambient::Clock;
+    use std::net::{Ipv4Addr, SocketAddr};
     use wechatpay_model::Operation;
+
+    /// The last call that a limit allows, the first that it does not, and the first when time has passed.
+    #[test]
+    fn every_documented_rate_holds() {
+        // Whoever is not counted together is somebody else at each call.
+        let caller = |per: Per, call: u32| {
+            let mchid = if per == Per::Merchant { "1".to_owned() } else { call.to_string() };
+            let address = if per == Per::Ip { Ipv4Addr::LOCALHOST } else { Ipv4Addr::from(call) };
+            let request = http::Request::builder().extension(Peer(SocketAddr::from((address, 1))));
+            (mchid, request.body(()).unwrap().into_parts().0)
+        };
+        let limited: Vec<_> = wechatpay_model::operations().filter(|spec| !spec.rate().is_empty()).collect();
+        assert!(limited.len() >= 20, "{}", limited.len());
+        for (spec, rate) in limited.into_iter().flat_map(|spec| spec.rate().iter().map(move |rate| (spec, rate))) {
+            let settings = Settings { rate_limits: true, ..Settings::default() };
+            let mut world = World::new(Ambient::new(Clock::Virtual(0), 0), settings);
+            let check = |world: &mut World, call| {
+                let (mchid, parts) = caller(rate.per(), call);
+                check_rate(world, spec, &mchid, &parts)
+            };
+            for call in 0..rate.calls() {
+                check(&mut world, call).unwrap();
+            }
+            let refused = check(&mut world, rate.calls()).unwrap_err();
+            let documented = answer::rows(spec).any(|row| row.status() == 429 && Some(row.code()) == refused.code());
+            assert!(refused.status == 429 && refused.signed && documented, "{}: {refused:?}", spec.id());
+            world.ambient.advance(i64::from(rate.seconds()) - 1).unwrap();
+            assert!(check(&mut world, 0).is_err(), "{}: not yet", spec.id());
+            world.ambient.advance(1).unwrap();
+            check(&mut world, 0).unwrap();
+            world.settings.rate_limits = false;
+            (0..=rate.calls()).for_each(|call| check(&mut world, call).unwrap());
+        }
+    }
 
     #[test]
     fn a_brand_is_named_in_no_request_and_no_answer_of_its_own() {

@@ -2,11 +2,13 @@
 
 use crate::ambient::{instant, time_text};
 use crate::api::Api;
+use crate::courier;
 use crate::log::Exchange;
+use crate::snapshot;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ use std::sync::Arc;
 
 /// Most bytes of a control request.
 const LIMIT: usize = 1 << 20;
+
+/// Most bytes of a snapshot.
+const SNAPSHOT_LIMIT: usize = 256 << 20;
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy)]
@@ -31,6 +36,9 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/reset", post(reset))
         .route("/rotate", post(rotate))
         .route("/act", post(act))
+        .route("/merchants", get(merchants).post(add_merchant))
+        .route("/trigger", post(trigger))
+        .route("/snapshot", get(take_snapshot).post(restore_snapshot))
         .route("/clock", get(clock).post(set_clock))
         .route("/settings", get(settings).post(set_settings))
         .fallback(unknown)
@@ -59,14 +67,18 @@ fn bad(message: &str) -> Response {
 }
 
 async fn read(request: Request) -> Result<Value, String> {
-    let bytes = axum::body::to_bytes(request.into_body(), LIMIT).await.map_err(|error| error.to_string())?;
+    read_most(request, LIMIT).await
+}
+
+async fn read_most(request: Request, limit: usize) -> Result<Value, String> {
+    let bytes = axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| error.to_string())?;
     serde_json::from_slice(&bytes).map_err(|error| format!("the body is not JSON: {error}"))
 }
 
 async fn unknown(request: Request) -> Response {
     let message = format!(
-        "{} {} is no control path; there are GET /_sandbox/health requests ledger events clock settings, and POST \
-         /_sandbox/reset rotate act clock settings",
+        "{} {} is no control path; there are GET /_sandbox/health requests ledger events merchants snapshot clock \
+         settings, and POST /_sandbox/reset rotate act trigger merchants snapshot clock settings",
         request.method(),
         request.uri().path()
     );
@@ -112,7 +124,23 @@ async fn ledger(State(api): State<Arc<Api>>) -> Response {
     json(&api.world().ledger())
 }
 
-async fn events(State(api): State<Arc<Api>>) -> Response {
+/// What `GET /_sandbox/events` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    /// Whether to wait until all that is due has been sent.
+    #[serde(default)]
+    settled: bool,
+}
+
+async fn events(State(api): State<Arc<Api>>, uri: Uri) -> Response {
+    let wait = match axum::extract::Query::<Wait>::try_from_uri(&uri) {
+        Ok(wait) => wait.0,
+        Err(error) => return bad(&format!("{error}; settled=true waits until all that is due has been sent")),
+    };
+    if wait.settled {
+        courier::settled(&api).await;
+    }
     let world = api.world();
     let events: Vec<_> = world.state.outbox.all().collect();
     json(&json!({"events": events}))
@@ -137,6 +165,61 @@ async fn act(State(api): State<Arc<Api>>, request: Request) -> Response {
     }
 }
 
+async fn merchants(State(api): State<Arc<Api>>) -> Response {
+    let merchants =
+        api.keys.merchants().map(|merchant| json!({"mchid": merchant.mchid, "serial_no": merchant.serial_no}));
+    json(&json!({"merchants": merchants.collect::<Vec<_>>()}))
+}
+
+/// What `POST /_sandbox/merchants` takes.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMerchant {
+    mchid: String,
+}
+
+async fn add_merchant(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let form = "write {\"mchid\": \"1900000002\"}";
+    let wanted = read(request).await.and_then(|body| serde_json::from_value(body).map_err(|e| format!("{e}; {form}")));
+    let NewMerchant { mchid } = match wanted {
+        Ok(wanted) => wanted,
+        Err(message) => return bad(&message),
+    };
+    let now = api.world().ambient.now();
+    // An RSA key takes its time.
+    match tokio::task::spawn_blocking(move || api.keys.add(&mchid, now)).await {
+        Ok(Ok(credentials)) => json(&credentials),
+        Ok(Err(message)) => bad(&message),
+        Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+async fn trigger(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let sent = match read(request).await {
+        Ok(wish) => crate::trigger::trigger(&api, &wish).await,
+        Err(message) => Err(message),
+    };
+    match sent {
+        Ok(event) => json(&event),
+        Err(message) => bad(&message),
+    }
+}
+
+async fn take_snapshot(State(api): State<Arc<Api>>) -> Response {
+    match snapshot::take(&api.world()) {
+        Ok(snapshot) => json(&snapshot),
+        Err(message) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
+    }
+}
+
+async fn restore_snapshot(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let snapshot = read_most(request, SNAPSHOT_LIMIT).await;
+    match snapshot.and_then(|snapshot| snapshot::restore(&mut api.world(), &snapshot)) {
+        Ok(()) => json(&json!({"restored": true})),
+        Err(message) => bad(&message),
+    }
+}
+
 async fn clock(State(api): State<Arc<Api>>) -> Response {
     let world = api.world();
     json(&json!({"now": world.ambient.now_text(), "unix": world.ambient.now(), "clock": world.ambient.clock_name()}))
@@ -155,9 +238,9 @@ async fn set_clock(State(api): State<Arc<Api>>, request: Request) -> Response {
     let turn = read(request).await.and_then(|body| serde_json::from_value(body).map_err(|e| format!("{e}; {form}")));
     let mut world = api.world();
     let turned = turn.and_then(|turn| match turn {
-        Turn::AdvanceSeconds(seconds) => world.ambient.advance(seconds),
+        Turn::AdvanceSeconds(seconds) => world.turn(|ambient| ambient.advance(seconds)),
         Turn::Set(text) => match instant(&text) {
-            Some((seconds, _)) => world.ambient.set(seconds),
+            Some((seconds, _)) => world.turn(|ambient| ambient.set(seconds)),
             None => Err(format!("{text:?} is no RFC 3339 time; {form}")),
         },
     });

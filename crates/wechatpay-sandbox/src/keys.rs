@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread;
 use time::{Duration, OffsetDateTime};
 use wechatpay_protocol::crypto::Certificate;
 
-/// Everything that a client needs to act as one merchant or brand of the sandbox, and to trust its answers.
-#[derive(Clone)]
+/// Everything that a client needs to act as one merchant or brand of the sandbox, and to trust its answers. As JSON it
+/// holds the secrets, as text it does not.
+#[derive(Clone, Serialize)]
 #[non_exhaustive]
 pub struct Credentials {
     /// Merchant id; of a brand, its brand id.
@@ -122,19 +123,58 @@ impl Platform {
 /// How many platform certificates are valid side by side: the one that signs, and its predecessor.
 const SIDE_BY_SIDE: usize = 2;
 
+/// Most merchants that are added while the sandbox runs.
+const MOST_LATER: usize = 1000;
+
+/// Merchants that were added while the sandbox runs: a list that only grows, so that whoever reads it waits for nobody.
+#[derive(Default)]
+struct Later(OnceLock<Box<(Merchant, Later)>>);
+
+impl Later {
+    fn iter(&self) -> impl Iterator<Item = &Merchant> {
+        std::iter::successors(self.first(), |(_, later)| later.first()).map(|(merchant, _)| merchant)
+    }
+
+    fn first(&self) -> Option<&(Merchant, Self)> {
+        self.0.get().map(|entry| &**entry)
+    }
+}
+
 /// All keys of a run.
 pub(crate) struct Keys {
+    /// Those that were there from the start.
     pub(crate) merchants: Vec<Merchant>,
     pub(crate) brands: Vec<Merchant>,
+    later: Later,
     pub(crate) public_key: SigningKey,
     public_key_pem: String,
     /// The newest first; there is always one.
     platforms: RwLock<Vec<Arc<Platform>>>,
 }
 
+/// Refuses what is no id of a merchant or brand.
+pub(crate) fn check_id(what: &str, id: &str) -> Result<(), String> {
+    let digits = id.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && (1..=20).contains(&id.len()) {
+        Ok(())
+    } else {
+        Err(format!("{id:?} is no {what} id; it has 1 to 20 digits"))
+    }
+}
+
 impl Keys {
+    /// All merchants, in the order in which they were named.
+    pub(crate) fn merchants(&self) -> impl Iterator<Item = &Merchant> {
+        self.merchants.iter().chain(self.later.iter())
+    }
+
     pub(crate) fn merchant(&self, mchid: &str) -> Option<&Merchant> {
-        self.merchants.iter().find(|merchant| merchant.mchid == mchid)
+        self.merchants().find(|merchant| merchant.mchid == mchid)
+    }
+
+    /// The merchant or brand of this id.
+    pub(crate) fn caller(&self, id: &str) -> Option<&Merchant> {
+        self.merchant(id).or_else(|| self.brand(id))
     }
 
     pub(crate) fn brand(&self, brand_id: &str) -> Option<&Merchant> {
@@ -158,9 +198,12 @@ impl Keys {
 
     /// The credentials of each of these, in the same order.
     pub(crate) fn credentials<'a>(&'a self, of: &'a [Merchant]) -> impl Iterator<Item = Credentials> + 'a {
-        let platforms = self.platforms();
-        let newest = platforms.into_iter().next();
-        of.iter().map(move |merchant| Credentials {
+        of.iter().map(|merchant| self.credentials_of(merchant))
+    }
+
+    fn credentials_of(&self, merchant: &Merchant) -> Credentials {
+        let newest = self.platforms().into_iter().next();
+        Credentials {
             mchid: merchant.mchid.clone(),
             serial_no: merchant.serial_no.clone(),
             private_key_pem: merchant.files.private_key.clone(),
@@ -170,7 +213,37 @@ impl Keys {
             public_key_pem: self.public_key_pem.clone(),
             platform_certificate_pem: newest.as_ref().map(|platform| platform.pem.clone()).unwrap_or_default(),
             platform_serial: newest.as_ref().map(|platform| platform.key.id.clone()).unwrap_or_default(),
-        })
+        }
+    }
+
+    /// Adds a merchant with fresh keys, for as long as the sandbox runs.
+    ///
+    /// # Errors
+    /// The id is none, or taken; or there are too many.
+    pub(crate) fn add(&self, mchid: &str, now: i64) -> Result<Credentials, String> {
+        check_id("merchant", mchid)?;
+        let taken = || format!("there is a merchant {mchid} already");
+        if self.merchant(mchid).is_some() {
+            return Err(taken());
+        }
+        if self.later.iter().count() >= MOST_LATER {
+            return Err(format!("{MOST_LATER} merchants were added already; start another sandbox"));
+        }
+        let (key, certificate) = certified(mchid, now)?;
+        let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key: random_letters(32)? };
+        let mut entry = Box::new((Merchant::from_files(mchid, false, files)?, Later::default()));
+        let credentials = self.credentials_of(&entry.0);
+        let mut end = &self.later;
+        // Somebody else may add one at the same time, and the same one.
+        while let Err(unset) = end.0.set(entry) {
+            entry = unset;
+            let Some((other, next)) = end.first() else { continue };
+            if other.mchid == mchid {
+                return Err(taken());
+            }
+            end = next;
+        }
+        Ok(credentials)
     }
 
     /// Makes fresh keys, all at the same time: an RSA key takes a tenth of a second and more.
@@ -192,13 +265,13 @@ impl Keys {
                 let (id, brand, (key, certificate)) = join(caller)?;
                 let apiv3_key = random_letters(32)?;
                 let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key };
-                keys.add(Merchant::from_files(id, brand, files)?);
+                keys.insert(Merchant::from_files(id, brand, files)?);
             }
             Ok(keys)
         })
     }
 
-    fn add(&mut self, caller: Merchant) {
+    fn insert(&mut self, caller: Merchant) {
         let list = if caller.brand { &mut self.brands } else { &mut self.merchants };
         list.push(caller);
     }
@@ -209,6 +282,7 @@ impl Keys {
         Ok(Self {
             merchants: Vec::new(),
             brands: Vec::new(),
+            later: Later::default(),
             public_key_pem: public.public_key_pem(),
             public_key: signing_key(id, public_pem)?,
             platforms: RwLock::new(vec![Arc::new(platform)]),
@@ -359,7 +433,7 @@ impl Keys {
                 certificate: read(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE))?,
                 apiv3_key: merchant.apiv3_key,
             };
-            keys.add(Merchant::from_files(&merchant.mchid, index.is_none(), files)?);
+            keys.insert(Merchant::from_files(&merchant.mchid, index.is_none(), files)?);
         }
         Ok(Some(keys))
     }

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Every answer in the request log says on what it rests: a document, an observation, or a [guess](Basis::Guess).
-//! What is guessed can be switched in the [`Settings`]. The sandbox binds loopback unless told otherwise and never
-//! contacts anybody.
+//! What is guessed can be switched in the [`Settings`]. The sandbox binds loopback unless told otherwise and contacts
+//! nobody but receivers of notifications on the same machine.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod ambient;
@@ -26,17 +26,21 @@ mod answer;
 mod api;
 mod authorize;
 mod control;
+mod courier;
 mod faults;
 mod keys;
 mod log;
 mod multipart;
 mod nonces;
+mod rates;
 mod reading;
 mod rules;
 mod schema;
 mod server;
 mod settings;
+mod snapshot;
 mod state;
+mod trigger;
 
 pub use ambient::Clock;
 pub use keys::Credentials;
@@ -49,15 +53,17 @@ pub use settings::{
     SendRefusals, Settings, SignWith, UserLimit,
 };
 pub use state::{
-    AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,
-    StockEffect,
+    AccountEffect, Attempt, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect,
+    RefundEffect, Standing, StockEffect,
 };
 
 use ambient::Ambient;
 use api::Api;
+use courier::Signals;
 use keys::Keys;
 use log::Log;
 use nonces::Nonces;
+use rates::Rates;
 use serde_json::{Value, json};
 use state::State;
 use std::fmt;
@@ -66,6 +72,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// What it calls itself.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The merchant of a sandbox that names none.
 const DEFAULT_MERCHANT: &str = "1900000001";
@@ -77,15 +86,48 @@ struct World {
     state: State,
     log: Log,
     nonces: Nonces,
+    rates: Rates,
+    signals: Arc<Signals>,
+    /// How often the state was taken away and another put in its place.
+    generation: u64,
 }
 
 impl World {
+    fn new(ambient: Ambient, settings: Settings) -> Self {
+        Self {
+            ambient,
+            settings,
+            state: State::default(),
+            log: Log::default(),
+            nonces: Nonces::default(),
+            rates: Rates::default(),
+            signals: Arc::default(),
+            generation: 0,
+        }
+    }
+
     fn ledger(&mut self) -> Ledger {
         self.state.ledger(self.ambient.now(), &self.settings)
     }
 
     fn act(&mut self, action: &Value) -> Result<Value, String> {
-        self.state.act(action, &mut self.ambient, &self.settings)
+        let done = self.state.act(action, &mut self.ambient, &self.settings);
+        self.ring();
+        done
+    }
+
+    /// Turns the clock; what falls due is delivered.
+    fn turn(&mut self, turn: impl FnOnce(&mut Ambient) -> Result<(), String>) -> Result<(), String> {
+        turn(&mut self.ambient)?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Calls the courier, if there is anything to carry now or later.
+    fn ring(&self) {
+        if self.state.outbox.next_due().is_some() {
+            self.signals.bell.notify_one();
+        }
     }
 
     /// As after the start, but for the clock and the settings.
@@ -93,7 +135,16 @@ impl World {
         self.ambient.rewind();
         self.state = State::default();
         self.log = Log::default();
+        self.replaced();
+    }
+
+    /// The state is another one: what belonged to the one before means nothing any more.
+    fn replaced(&mut self) {
         self.nonces = Nonces::default();
+        self.rates = Rates::default();
+        self.generation += 1;
+        self.signals.announce();
+        self.ring();
     }
 }
 
@@ -105,6 +156,7 @@ pub struct Sandbox {
     merchants: Vec<Credentials>,
     brands: Vec<Credentials>,
     server: JoinHandle<()>,
+    courier: JoinHandle<()>,
 }
 
 /// A sandbox that is yet to start.
@@ -171,7 +223,8 @@ impl Sandbox {
         self.merchant.clone()
     }
 
-    /// What a client needs to be each of the merchants, in the order in which they were named.
+    /// What a client needs to be each of the merchants that were there from the start, in the order in which they were
+    /// named.
     pub fn merchants(&self) -> &[Credentials] {
         &self.merchants
     }
@@ -179,6 +232,16 @@ impl Sandbox {
     /// What a client needs to be each of the brands, in the order in which they were named.
     pub fn brands(&self) -> &[Credentials] {
         &self.brands
+    }
+
+    /// Adds a merchant with fresh keys, for as long as the sandbox runs: no directory of keys and no snapshot knows it.
+    /// Takes a tenth of a second and more.
+    ///
+    /// # Errors
+    /// The id is none, or taken; or a thousand were added already.
+    pub fn add_merchant(&self, mchid: &str) -> Result<Credentials, String> {
+        let now = self.now();
+        self.api.keys.add(mchid, now)
     }
 
     /// The newest requests, newest first; ten thousand are kept.
@@ -201,6 +264,12 @@ impl Sandbox {
         self.api.world().state.outbox.all().cloned().collect()
     }
 
+    /// Waits until each notification that is due has been sent, and answered or given up for now. Those that are to
+    /// be sent again later are due when the clock says so.
+    pub async fn settled(&self) {
+        courier::settled(&self.api).await;
+    }
+
     /// The settings now.
     pub fn settings(&self) -> Settings {
         self.api.world().settings.clone()
@@ -221,7 +290,7 @@ impl Sandbox {
     /// # Errors
     /// The clock would leave the years 1970 to 9999.
     pub fn advance_clock(&self, seconds: i64) -> Result<(), String> {
-        self.api.world().ambient.advance(seconds)
+        self.api.world().turn(|ambient| ambient.advance(seconds))
     }
 
     /// Sets the clock to a Unix time in seconds.
@@ -229,7 +298,7 @@ impl Sandbox {
     /// # Errors
     /// The time is outside the years 1970 to 9999.
     pub fn set_clock(&self, now: i64) -> Result<(), String> {
-        self.api.world().ambient.set(now)
+        self.api.world().turn(|ambient| ambient.set(now))
     }
 
     /// Does what happens outside the API, as `POST /_sandbox/act` does:
@@ -240,6 +309,32 @@ impl Sandbox {
     /// What is wrong with the action, or why the state does not allow it.
     pub fn act(&self, action: &Value) -> Result<Value, String> {
         self.api.world().act(action)
+    }
+
+    /// Sends an event to an address, as `POST /_sandbox/trigger` does, and waits for the outcome of the first attempt:
+    /// `{"event": "COUPON.USE", "to": "http://127.0.0.1:3000/notify", "fields": {"stock_id": "98065001"}}`. Nothing has
+    /// happened, and nothing but the list of events changes.
+    ///
+    /// # Errors
+    /// What is wrong with the wish; nothing was sent.
+    pub async fn trigger(&self, wish: &Value) -> Result<Event, String> {
+        trigger::trigger(&self.api, wish).await
+    }
+
+    /// The whole state with settings, clock and numbers as JSON; without keys, the log and used nonces.
+    ///
+    /// # Errors
+    /// The state cannot be written as JSON, which would be a fault of the sandbox.
+    pub fn snapshot(&self) -> Result<Value, String> {
+        snapshot::take(&self.api.world())
+    }
+
+    /// Puts back what [`snapshot`](Self::snapshot) gave, here or in another sandbox: all of it or nothing.
+    ///
+    /// # Errors
+    /// Why the snapshot is not taken; nothing has changed then.
+    pub fn restore(&self, snapshot: &Value) -> Result<(), String> {
+        snapshot::restore(&mut self.api.world(), snapshot)
     }
 
     /// Gives the platform a new key and certificate, which sign from now on where a certificate signs; the ones before
@@ -271,15 +366,18 @@ impl Sandbox {
 
     /// Stops accepting, closes all connections, and waits until that is done.
     pub async fn shutdown(mut self) {
-        self.server.abort();
-        // It was aborted, and says so.
-        let _ = (&mut self.server).await;
+        for task in [&mut self.server, &mut self.courier] {
+            task.abort();
+            // It was aborted, and says so.
+            let _ = task.await;
+        }
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.server.abort();
+        self.courier.abort();
     }
 }
 
@@ -369,11 +467,10 @@ impl Builder {
         let Some(merchant) = merchants.first().cloned() else {
             return Err(StartError("the directory of keys has no merchant; take another one".to_owned()));
         };
-        let world =
-            World { ambient, settings, state: State::default(), log: Log::default(), nonces: Nonces::default() };
-        let api = Arc::new(Api::new(keys, world));
+        let api = Arc::new(Api::new(keys, World::new(ambient, settings)));
         let server = tokio::spawn(server::run(listener, Arc::clone(&api)));
-        Ok(Sandbox { api, address, merchant, merchants, brands, server })
+        let courier = tokio::spawn(courier::run(Arc::clone(&api)));
+        Ok(Sandbox { api, address, merchant, merchants, brands, server, courier })
     }
 }
 
@@ -404,10 +501,7 @@ fn check_ids(what: &str, ids: &[String]) -> Result<(), String> {
         if ids.iter().take(index).any(|earlier| earlier == id) {
             return Err(format!("{what} {id} is named twice"));
         }
-        let digits = id.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || !(1..=20).contains(&id.len()) {
-            return Err(format!("{id:?} is no {what} id; it has 1 to 20 digits"));
-        }
+        keys::check_id(what, id)?;
     }
     Ok(())
 }

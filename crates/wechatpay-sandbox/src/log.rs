@@ -121,3 +121,38 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     }
     text.get(..end).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange() -> Exchange {
+        let violation = Violation { at: String::new(), rule: "type", issue: String::new() };
+        Exchange {
+            id: 0,
+            request_id: String::new(),
+            time: String::new(),
+            method: String::new(),
+            target: String::new(),
+            mchid: None,
+            operation: None,
+            status: None,
+            code: None,
+            checks: Checks::default(),
+            basis: Basis::Guess,
+            why: String::new(),
+            violations: vec![violation; 60],
+            fault: None,
+            explanation: None,
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_numbers_go_on() {
+        let mut log = Log::default();
+        (0..CAPACITY + 10).for_each(|_| log.push(exchange()));
+        let newest = log.newest().next().unwrap();
+        assert_eq!((newest.id, newest.violations.len()), (10_010, 50));
+        assert_eq!((log.newest().count(), log.newest().last().unwrap().id), (CAPACITY, 11));
+    }
+}

@@ -9,3 +9,4 @@ pub(crate) mod notify;
 pub(crate) mod ops;
 pub(crate) mod raw;
 pub(crate) mod sandbox;
+pub(crate) mod trigger;

@@ -6,3 +6,4 @@ mod common;
 mod notify;
 mod offline;
 mod online;
+mod trigger;

@@ -71,19 +71,16 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280620>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stock-bundles/%7Bstock_bundle_id%7D/associate-stores>
 #[doc(alias = "批次组批量关联门店")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AssociateBundleStores {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Bundle whose `store_scope` is `SPECIFIC` (批次组 ID). At least 1 character. Required. Example:
     /// `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Stores to associate, 200 at most in one call (门店列表). 1–200 items. Required.
     pub store_list: Vec<Store>,
@@ -111,19 +108,16 @@ impl Operation for AssociateBundleStores {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781302>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D/associate-stores>
 #[doc(alias = "批次关联门店")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AssociateStores {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock whose `store_scope` is `SPECIFIC`, in no bundle (批次 ID). At least 1 character. Required.
     /// Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Stores to associate, 200 at most in one call (门店列表). 1–200 items. Required.
     pub store_list: Vec<Store>,
@@ -152,34 +146,27 @@ impl Operation for AssociateStores {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435562>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons/%7Bcoupon_code%7D/confirm>
 #[doc(alias = "确认发放用户商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ConfirmCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Code that the notification or the answer of sending gave (用户商品券 Code). 1–40 characters of
     /// `0-9` `A-Z` `a-z` `_` `-`. Required. Example: `Code_123456`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from (批次 ID). At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of the request, unique for the brand (确认发放请求单号). 6–40 characters of `0-9` `A-Z`
     /// `a-z` `_` `-`. Required. Example: `MCHCONFIRM202003101234`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
 }
 
@@ -204,19 +191,16 @@ impl Operation for ConfirmCoupon {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017327752>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/image-generation-tasks>
 #[doc(alias = "提交图片生成任务")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateImageTask {
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the task, of your own (图片生成的任务 ID). 6–40 characters of `0-9` `A-Z` `a-z` `_` `-`.
     /// Required. Example: `image_generation_task_1`.
-    #[builder(into)]
     pub task_id: OutRequestNo,
     /// How it is made (图片生成类型). Required.
-    #[builder(into)]
     pub image_generation_type: ImageGenerationType,
     /// Of type `COMBINE_IMAGE` (拼图数据). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,26 +248,21 @@ pub struct CreateImageTaskResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434630>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons>
 #[doc(alias = "创建商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateProductCoupon {
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (创建请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `12345_20250101_A3489`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// For which goods it is (优惠范围). Required.
-    #[builder(into)]
     pub scope: ProductCouponScope,
     /// How it takes something off (商品券类型). Required.
     #[serde(rename = "type")]
-    #[builder(into)]
     pub type_: ProductCouponType,
     /// How often it is used (使用模式). Required.
-    #[builder(into)]
     pub usage_mode: UsageMode,
     /// Discount of mode `SINGLE`, for all goods; those for certain goods have it in the stock
     /// (单券模式信息). Optional.
@@ -300,7 +279,6 @@ pub struct CreateProductCoupon {
     /// Your own id of the goods; need not be unique (外部商品 ID). 1–40 characters. Optional. Example:
     /// `Product_1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub out_product_no: Option<String>,
     /// Its first stock; not of mode `PROGRESSIVE_BUNDLE` (批次信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -370,20 +348,17 @@ pub struct CreateProductCouponResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781304>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks>
 #[doc(alias = "添加商品券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateStock {
     /// Product coupon that is `EFFECTIVE`, with fewer than 200 stocks that are (商品券 ID). At least 1
     /// character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (创建请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// The stock (批次信息). Required.
     pub stock: NewStock,
@@ -409,20 +384,17 @@ impl Operation for CreateStock {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280622>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stock-bundles>
 #[doc(alias = "添加商品券批次组")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateStockBundle {
     /// Product coupon of mode `PROGRESSIVE_BUNDLE` (商品券 ID). At least 1 character. Required. Example:
     /// `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (创建请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// The bundle (批次组信息). Required.
     pub stock_bundle: NewStockBundle,
@@ -446,38 +418,30 @@ impl Operation for CreateStockBundle {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781578>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons/%7Bcoupon_code%7D/deactivate>
 #[doc(alias = "失效用户商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeactivateCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Code of the coupon (用户商品券 Code). 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Required.
     /// Example: `Code_123456`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from (批次 ID). At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of the request, unique for the brand (失效请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `MCHDEACTIVATE202003101234`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Why, 1 to 150 characters (失效原因). 1–150 characters. Required. Example:
     /// `商品已下线，使用户商品券失效`.
-    #[builder(into)]
     pub deactivate_reason: String,
 }
 
@@ -500,39 +464,31 @@ impl Operation for DeactivateCoupon {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280658>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupon-bundles/%7Buser_coupon_bundle_id%7D/deactivate>
 #[doc(alias = "失效用户商品券组")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeactivateCouponBundle {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// The coupons, by the id that sending them gave (用户券组 ID). 1–40 characters. Required. Example:
     /// `7123912547109241212489`.
-    #[builder(into)]
     pub user_coupon_bundle_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The bundle of stocks; it belongs to the product coupon (批次组 ID). At least 1 character. Required.
     /// Example: `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of the request, unique for the brand (失效请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Why, 1 to 150 characters (失效原因). 1–150 characters. Required. Example:
     /// `商品已下线，使用户商品券失效`.
-    #[builder(into)]
     pub deactivate_reason: String,
 }
 
@@ -557,24 +513,20 @@ impl Operation for DeactivateCouponBundle {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434631>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/deactivate>
 #[doc(alias = "失效商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeactivateProductCoupon {
     /// Product coupon to deactivate; it is `EFFECTIVE` (商品券 ID). At least 1 character. Required.
     /// Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (失效请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Why, 1 to 150 characters (失效原因). 1–150 characters. Required. Example:
     /// `商品券信息有误，重新创建`.
-    #[builder(into)]
     pub deactivate_reason: String,
 }
 
@@ -600,26 +552,21 @@ impl Operation for DeactivateProductCoupon {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434661>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D/deactivate>
 #[doc(alias = "失效商品券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeactivateStock {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock to deactivate: `SENDING` or `PAUSED` (批次 ID). At least 1 character. Required. Example:
     /// `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (失效请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Why, 1 to 150 characters (失效原因). 1–150 characters. Required. Example: `批次信息有误，重新创建`.
-    #[builder(into)]
     pub deactivate_reason: String,
 }
 
@@ -645,19 +592,16 @@ impl Operation for DeactivateStock {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280629>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stock-bundles/%7Bstock_bundle_id%7D/disassociate-stores>
 #[doc(alias = "批次组批量取消关联门店")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DisassociateBundleStores {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Bundle whose `store_scope` is `SPECIFIC` (批次组 ID). At least 1 character. Required. Example:
     /// `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Stores to take off, 200 at most in one call (门店列表). 1–200 items. Required.
     pub store_list: Vec<Store>,
@@ -685,19 +629,16 @@ impl Operation for DisassociateBundleStores {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781537>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D/disassociate-stores>
 #[doc(alias = "批次取消关联门店")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DisassociateStores {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock whose `store_scope` is `SPECIFIC`, in no bundle (批次 ID). At least 1 character. Required.
     /// Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Stores to take off, 200 at most in one call (门店列表). 1–200 items. Required.
     pub store_list: Vec<Store>,
@@ -724,19 +665,16 @@ impl Operation for DisassociateStores {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017327753>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/image-generation-tasks/%7Btask_id%7D>
 #[doc(alias = "查询图片生成任务执行结果")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetImageTask {
     /// Number of the task (图片生成的任务 ID). 6–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Required.
     /// Example: `image_generation_task_1`.
-    #[builder(into)]
     pub task_id: OutRequestNo,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// How it is made, as the task says (图片生成类型). Required.
-    #[builder(into)]
     pub image_generation_type: ImageGenerationType,
 }
 
@@ -781,7 +719,7 @@ pub struct GetImageTaskResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435718>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/notify-configs>
 #[doc(alias = "获取商品券事件通知地址")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetNotifyConfig {}
 
@@ -815,15 +753,13 @@ pub struct GetNotifyConfigResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434632>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D>
 #[doc(alias = "查询商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetProductCoupon {
     /// Product coupon to read (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
 }
 
@@ -847,18 +783,15 @@ impl Operation for GetProductCoupon {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434649>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D>
 #[doc(alias = "查询商品券指定批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetStock {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock to read (批次 ID). At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
 }
 
@@ -884,30 +817,24 @@ impl Operation for GetStock {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435702>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons/%7Bcoupon_code%7D>
 #[doc(alias = "查询用户商品券详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetUserCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Code of the coupon (用户商品券 Code). 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Required.
     /// Example: `Code_123456`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from (批次 ID). At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
 }
 
@@ -934,19 +861,16 @@ impl Operation for GetUserCoupon {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434665>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D/associated-stores>
 #[doc(alias = "查询批次关联门店列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListAssociatedStores {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock whose `store_scope` is `SPECIFIC` (批次 ID). At least 1 character. Required. Example:
     /// `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Items on a page, 200 at most; 20 if left out (分页大小). 1 to 200. Optional. Example: `20`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -954,7 +878,6 @@ pub struct ListAssociatedStores {
     /// `next_page_token` of the page before; left out for the first page (分页 Token). At least 1
     /// character. Optional. Example: `MTIzMjUK`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub page_token: Option<String>,
 }
 
@@ -999,24 +922,20 @@ pub struct ListAssociatedStoresResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434641>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks>
 #[doc(alias = "查询商品券批次列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListStocks {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Only those in this state (批次状态). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub state: Option<StockState>,
     /// Only those of this bundle (批次组 ID). At least 1 character. Optional. Example:
     /// `712315129419284901`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_bundle_id: Option<String>,
     /// Items on a page, 50 at most; 20 if left out (分页大小). 1 to 50. Optional. Example: `20`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1024,7 +943,6 @@ pub struct ListStocks {
     /// `next_page_token` of the page before; left out for the first page (分页 Token). At least 1
     /// character. Optional. Example: `MTIzMjUK`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub page_token: Option<String>,
 }
 
@@ -1069,38 +987,31 @@ pub struct ListStocksResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435703>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons>
 #[doc(alias = "指定券状态查询用户商品券列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListUserCoupons {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Only those of this product coupon; all of the brand if left out (商品券 ID). At least 1 character.
     /// Optional. Example: `1000000013`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub product_coupon_id: Option<String>,
     /// Only those of this stock (批次 ID). At least 1 character. Optional. Example: `1000000013001`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_id: Option<StockId>,
     /// Only those in this state (用户商品券状态). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_state: Option<CouponState>,
     /// Only those sent together by this id (用户券组 ID). 1–40 characters. Optional. Example:
     /// `7123912547109241212489`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub user_coupon_bundle_id: Option<String>,
     /// Items on a page, 50 at most; 20 if left out (分页大小). 1 to 50. Optional. Example: `20`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1108,7 +1019,6 @@ pub struct ListUserCoupons {
     /// `next_page_token` of the page before; left out for the first page (分页 Token). At least 1
     /// character. Optional. Example: `MTIzMjUK`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub page_token: Option<String>,
 }
 
@@ -1152,42 +1062,34 @@ pub struct ListUserCouponsResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016434365>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/pre-send-coupon>
 #[doc(alias = "向用户预发放商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PreSendCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from; it is `SENDING` (批次 ID). At least 1 character. Required. Example:
     /// `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Code for the coupon; required where the `coupon_code_mode` of the stock is `API_ASSIGN`, and not
     /// allowed elsewhere (用户商品券 Code). 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Optional.
     /// Example: `Code_123456`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_code: Option<CouponCode>,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of this gift, unique for the brand; 40 characters at most here (发券请求单号). 6–40
     /// characters of `0-9` `A-Z` `a-z` `_` `-`. Required. Example: `MCHSEND202003101236`.
-    #[builder(into)]
     pub send_request_no: OutRequestNo,
     /// Text of your own, given back by queries and notifications, 150 characters at most (自定义附加信息). 1–150
     /// characters. Optional. Example: `example_attach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub attach: Option<String>,
 }
 
@@ -1221,36 +1123,29 @@ pub struct PreSendCouponResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280670>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/pre-send-coupon-bundle>
 #[doc(alias = "向用户预发放商品券批次组")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PreSendCouponBundle {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Bundle that the coupons are from; its stocks are `SENDING` (批次组 ID). At least 1 character.
     /// Required. Example: `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of this gift, unique for the brand (发券请求单号). 6–40 characters of `0-9` `A-Z` `a-z` `_`
     /// `-`. Required. Example: `MCHSEND202003101237`.
-    #[builder(into)]
     pub send_request_no: OutRequestNo,
     /// Text of your own, given back by queries and notifications, 150 characters at most (自定义附加信息). 1–150
     /// characters. Optional. Example: `example_attach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub attach: Option<String>,
 }
 
@@ -1284,34 +1179,27 @@ pub struct PreSendCouponBundleResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435674>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons/%7Bcoupon_code%7D/return>
 #[doc(alias = "退券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ReturnCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Code of the coupon (用户商品券 Code). 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Required.
     /// Example: `Code_123456`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from (批次 ID). At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of the request, unique for the brand (退券请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `MCHRETURN202003101234`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Which use, from 0; only of mode `SEQUENTIAL` (多次优惠索引（旧）). 0 to 14. Optional. Example: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1338,42 +1226,34 @@ impl Operation for ReturnCoupon {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781605>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons>
 #[doc(alias = "向用户发放商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SendCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from: `SENDING`, and in no bundle (批次 ID). At least 1 character.
     /// Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Code for the coupon; required where the `coupon_code_mode` of the stock is `API_ASSIGN`, and not
     /// allowed elsewhere (用户商品券 Code). 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Optional.
     /// Example: `Code_123456`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_code: Option<CouponCode>,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of this gift, unique for the brand (发券请求单号). 6–128 characters of `0-9` `A-Z` `a-z` `_`
     /// `-`. Required. Example: `MCHSEND202003101234`.
-    #[builder(into)]
     pub send_request_no: OutRequestNo,
     /// Text of your own, given back by queries and notifications, 150 characters at most (自定义附加信息). 1–150
     /// characters. Optional. Example: `example_attach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub attach: Option<String>,
     /// Marks of the coupon (用户商品券标签信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1399,36 +1279,29 @@ impl Operation for SendCoupon {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280664>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupon-bundles>
 #[doc(alias = "向用户发放商品券批次组")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SendCouponBundle {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Bundle that the coupons are from; its stocks are `SENDING` (批次组 ID). At least 1 character.
     /// Required. Example: `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Number of this gift, unique for the brand (发券请求单号). 6–128 characters of `0-9` `A-Z` `a-z` `_`
     /// `-`. Required. Example: `MCHSEND202003101235`.
-    #[builder(into)]
     pub send_request_no: OutRequestNo,
     /// Text of your own, given back by queries and notifications, 150 characters at most (自定义附加信息). 1–150
     /// characters. Optional. Example: `example_attach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub attach: Option<String>,
     /// Marks of the coupons (用户商品券标签信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1455,13 +1328,12 @@ impl Operation for SendCouponBundle {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435719>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/notify-configs>
 #[doc(alias = "设置商品券事件通知地址")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SetNotifyConfig {
     /// Address that notifications are sent to: https, without a query (通知 URL 地址). It is for all brands
     /// of the caller. 10–256 characters of `!->` `@-~`. Required. Example:
     /// `https://www.example.com/notify`.
-    #[builder(into)]
     pub notify_url: String,
 }
 
@@ -1495,19 +1367,16 @@ pub struct SetNotifyConfigResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434633>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D>
 #[doc(alias = "修改商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateProductCoupon {
     /// Product coupon to change (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (修改请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// How it shall look (展示信息). Required.
     pub display_info: ProductCouponDisplayInfo,
@@ -1534,28 +1403,23 @@ impl Operation for UpdateProductCoupon {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781556>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D>
 #[doc(alias = "修改商品券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStock {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock to change: `SENDING` or `PAUSED`, and in no bundle (批次 ID). At least 1 character. Required.
     /// Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (修改请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// For the brand alone, 20 characters at most (备注). 1–20 characters. Optional. Example:
     /// `8月工作日有效批次`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub remark: Option<String>,
     /// What users read about how to use it (券使用规则展示信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1568,7 +1432,6 @@ pub struct UpdateStock {
     pub notify_config: Option<NotifyConfig>,
     /// In which stores it can be used (可用门店范围). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub store_scope: Option<StoreScope>,
 }
 
@@ -1594,26 +1457,21 @@ impl Operation for UpdateStock {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781561>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D/update-budget>
 #[doc(alias = "修改商品券批次发放预算")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStockBudget {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock to change: neither ended nor deactivated, and in no bundle (批次 ID). At least 1 character.
     /// Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (修改请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Which limit is changed: one in each call (更新模式). Required.
-    #[builder(into)]
     pub update_mode: BudgetUpdateMode,
     /// How many in all, as it is now; of mode `MAX_COUNT`, and must agree with the stock
     /// (当前批次发放次数总上限). 1 to 100000000. Optional. Example: `100000`.
@@ -1654,28 +1512,23 @@ impl Operation for UpdateStockBudget {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280633>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stock-bundles/%7Bstock_bundle_id%7D>
 #[doc(alias = "修改商品券批次组")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStockBundle {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Bundle to change; none of its stocks has ended or was deactivated (批次组 ID). At least 1 character.
     /// Required. Example: `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (修改请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// For the brand alone, 20 characters at most (备注). 1–20 characters. Optional. Example:
     /// `8月工作日有效批次`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub remark: Option<String>,
     /// What users read about how to use it (券使用规则展示信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1688,7 +1541,6 @@ pub struct UpdateStockBundle {
     pub notify_config: Option<NotifyConfig>,
     /// In which stores it can be used (可用门店范围). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub store_scope: Option<StoreScope>,
 }
 
@@ -1713,26 +1565,21 @@ impl Operation for UpdateStockBundle {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4016280642>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stock-bundles/%7Bstock_bundle_id%7D/update-budget>
 #[doc(alias = "修改商品券批次组发放预算")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStockBundleBudget {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Bundle to change; none of its stocks has ended or was deactivated (批次组 ID). At least 1 character.
     /// Required. Example: `712315129419284901`.
-    #[builder(into)]
     pub stock_bundle_id: String,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of the request, unique for the brand (修改请求单号). 6–40 characters of `0-9` `A-Z` `a-z`
     /// `_` `-`. Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Which limit is changed: one in each call (更新模式). Required.
-    #[builder(into)]
     pub update_mode: BudgetUpdateMode,
     /// How many in all, as it is now; of mode `MAX_COUNT`, and must agree with the stock
     /// (当前批次发放次数总上限). 1 to 100000000. Optional. Example: `100000`.
@@ -1776,23 +1623,19 @@ impl Operation for UpdateStockBundleBudget {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016434668>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/product-coupons/%7Bproduct_coupon_id%7D/stocks/%7Bstock_id%7D/upload-coupon-codes>
 #[doc(alias = "预上传券 Code")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UploadCouponCodes {
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that takes the codes: of `coupon_code_mode` `UPLOAD`, neither ended nor deactivated (批次 ID).
     /// At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// Number of this upload, unique for the brand (请求单号). 6–40 characters of `0-9` `A-Z` `a-z` `_`
     /// `-`. Required. Example: `upload_34657_20250101_123456`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// The codes, 200 at most: digits, letters, `_` and `-` (券 Code 列表). Each is unique. 1–200 items,
     /// each 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Required. Example:
@@ -1857,16 +1700,14 @@ pub struct UploadCouponCodesResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/partner/4015781275>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/media/upload-image>
 #[doc(alias = "图片上传")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UploadImage {
     /// Name of the picture; it ends in `.jpg`, `.bmp` or `.png` (图片文件名). 1–150 characters. Required.
     /// Example: `header.jpg`.
-    #[builder(into)]
     pub filename: String,
     /// SHA-256 of the picture, in hexadecimal (图片文件摘要). Exactly 64 characters of `0-9` `A-F` `a-f`.
     /// Required. Example: `6aa6c99ce1d04afc2668154126c607af5a680734fa119e2a096529f6d6f2c0a2`.
-    #[builder(into)]
     pub sha256: String,
 }
 
@@ -1904,40 +1745,32 @@ pub struct UploadImageResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4016435636>,
 /// <https://wechatpay.im/openapi/v3/marketing/partner/product-coupon/users/%7Bopenid%7D/coupons/%7Bcoupon_code%7D/use>
 #[doc(alias = "核销用户商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UseCoupon {
     /// The user, as the appid knows them (用户 OpenID). At least 1 character. Required. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Code of the coupon (用户商品券 Code). 1–40 characters of `0-9` `A-Z` `a-z` `_` `-`. Required.
     /// Example: `Code_123456`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// The brand, which has authorised the calling partner (品牌 ID). At least 1 character. Required.
     /// Example: `120344`.
-    #[builder(into)]
     pub brand_id: String,
     /// The product coupon (商品券 ID). At least 1 character. Required. Example: `1000000013`.
-    #[builder(into)]
     pub product_coupon_id: String,
     /// Stock that the coupon is from (批次 ID). At least 1 character. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// App under which the openid was obtained; bound to the caller (公众账号 AppID). At least 1 character.
     /// Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// When it was used (核销时间). Required. Example: `2025-08-05T10:00:00+08:00`.
-    #[builder(into)]
     pub use_time: Timestamp,
     /// The payment in which it was used; either this or the score order (关联微信支付订单信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub associated_order_info: Option<AssociatedOrder>,
     /// Number of this use, unique for the brand; the same for every repeat (核销请求单号). 6–40 characters
     /// of `0-9` `A-Z` `a-z` `_` `-`. Required. Example: `MCHUSE202003101234`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Which use, from 0; only of mode `SEQUENTIAL` (多次优惠索引（旧）). 0 to 14. Optional. Example: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1945,7 +1778,6 @@ pub struct UseCoupon {
     /// Store in which it was used: of the same brand, and open (核销门店 ID). At least 1 character.
     /// Optional. Example: `100000001`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub store_id: Option<String>,
     /// The WeChat Pay Score order in which it was used (关联微信支付分订单信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -2711,7 +2543,7 @@ open_enum! {
 }
 
 /// A fixed amount off (满减券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct NormalRule {
     /// Least amount of the order; 0 for none (门槛金额). At least 0 fen. Required. Example: `10000`.
@@ -2721,7 +2553,7 @@ pub struct NormalRule {
 }
 
 /// A share off (折扣券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DiscountRule {
     /// Least amount of the order; 0 for none (门槛金额). At least 0 fen. Required. Example: `10000`.
@@ -2732,7 +2564,7 @@ pub struct DiscountRule {
 }
 
 /// A fixed price (兑换券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ExchangeRule {
     /// Least amount of the order; 0 for none (门槛金额). At least 0 fen. Required. Example: `10000`.
@@ -2744,7 +2576,7 @@ pub struct ExchangeRule {
 
 /// The discount of all stocks of a coupon that is used once and is for all goods; the rule that fits
 /// the type (单券模式信息). Coupons for certain goods have it in their stocks.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SingleUsageInfo {
     /// Only of type `NORMAL` (满减券使用规则). Optional.
@@ -2756,7 +2588,7 @@ pub struct SingleUsageInfo {
 }
 
 /// How often, and how far apart, the coupons of a bundle are used (多次优惠模式信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ProgressiveBundleUsageInfo {
     /// How many coupons, 3 to 15 (可使用次数). 3 to 15. Required. Example: `3`.
@@ -2768,12 +2600,11 @@ pub struct ProgressiveBundleUsageInfo {
 }
 
 /// How often one coupon is used (多次优惠模式信息（旧）).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SequentialUsageInfo {
     /// How the discounts follow each other (多次优惠规则类型). Required.
     #[serde(rename = "type")]
-    #[builder(into)]
     pub type_: SequentialType,
     /// How often, 15 at most (可使用次数). 1 to 15. Required. Example: `15`.
     pub count: i64,
@@ -2786,11 +2617,10 @@ pub struct SequentialUsageInfo {
 }
 
 /// One article of a set (单品).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ComboChoice {
     /// Name, 15 characters at most (单品名称). 1–15 characters. Required. Example: `美式`.
-    #[builder(into)]
     pub name: String,
     /// What it costs (单品价格). At least 0 fen. Required. Example: `10000`.
     pub price: Fen,
@@ -2799,26 +2629,22 @@ pub struct ComboChoice {
     /// Its picture, uploaded (单品图片). At least 1 character. Optional. Example:
     /// `https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/xxx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub image_url: Option<String>,
     /// Mini program that shows it; comes with its path (小程序 AppID). At least 1 character. Optional.
     /// Example: `wx4fd12345678`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_appid: Option<AppId>,
     /// Page of that mini program (小程序路径). At least 1 character. Optional. Example:
     /// `/pages/index/index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_path: Option<String>,
 }
 
 /// A set of articles to choose from (套餐组合).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ComboPackage {
     /// Name, 15 characters at most (套餐名). 1–15 characters. Required. Example: `咖啡2选1`.
-    #[builder(into)]
     pub name: String,
     /// How many the user may choose (可选单品数量). At least 1. Required. Example: `3`.
     pub pick_count: i64,
@@ -2827,20 +2653,17 @@ pub struct ComboPackage {
 }
 
 /// How a product coupon looks (商品券展示信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ProductCouponDisplayInfo {
     /// Name that users see, 3 to 20 characters (商品券名称). 3–20 characters. Required. Example:
     /// `全场满100立打8折`.
-    #[builder(into)]
     pub name: String,
     /// Square picture, from `upload_image` (商品券图片). At least 1 character. Required. Example:
     /// `https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/xxx`.
-    #[builder(into)]
     pub image_url: String,
     /// Background of 65 × 77, from `upload_image` (商品券背景图). At least 1 character. Required. Example:
     /// `https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/xxx`.
-    #[builder(into)]
     pub background_url: String,
     /// Pictures of the details, 8 at most (商品券详情图列表). 1–8 items, each at least 1 character.
     /// Optional. Example: `["https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/xxx"]`.
@@ -2849,7 +2672,6 @@ pub struct ProductCouponDisplayInfo {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub detail_image_url_list: Vec<String>,
     /// Price without the coupon (商品原价). Coupons for certain goods need it or `combo_package_list`. At
     /// least 0 fen. Optional. Example: `10000`.
@@ -2861,12 +2683,11 @@ pub struct ProductCouponDisplayInfo {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub combo_package_list: Vec<ComboPackage>,
 }
 
 /// Hours of a day (当天可用时间段).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DayPeriod {
     /// From which second of the day (当天可用开始时间). 0 to 86399 seconds. Required. Example: `60`.
@@ -2877,7 +2698,7 @@ pub struct DayPeriod {
 }
 
 /// Certain hours of certain days in every week (每周固定可用时间).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct WeeklyPeriod {
     /// Days of the week (每周可用星期数). At least 1 item. Optional. Example: `["MONDAY"]`.
@@ -2886,7 +2707,6 @@ pub struct WeeklyPeriod {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub day_list: Vec<Weekday>,
     /// Hours of those days (当天可用时间段). At least 1 item. Optional.
     #[serde(
@@ -2894,32 +2714,27 @@ pub struct WeeklyPeriod {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub day_period_list: Vec<DayPeriod>,
 }
 
 /// One span of time (无规律的可用时间段).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct TimePeriod {
     /// When it begins (开始时间). Required. Example: `2025-08-01T00:00:00+08:00`.
-    #[builder(into)]
     pub begin_time: Timestamp,
     /// When it ends (结束时间). Required. Example: `2025-08-31T23:59:59+08:00`.
-    #[builder(into)]
     pub end_time: Timestamp,
 }
 
 /// When coupons can be used: between two instants, 365 days apart at most, and then for some days, in
 /// certain hours, or in certain spans (券可核销时间).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailablePeriod {
     /// From when (开始时间). Required. Example: `2025-08-01T00:00:00+08:00`.
-    #[builder(into)]
     pub available_begin_time: Timestamp,
     /// Until when (结束时间). Required. Example: `2025-08-31T23:59:59+08:00`.
-    #[builder(into)]
     pub available_end_time: Timestamp,
     /// For so many days once a coupon is in effect, 365 at most (生效后 N 天内有效). Not together with
     /// irregular spans. 1 to 365 days. Optional. Example: `30`.
@@ -2939,7 +2754,6 @@ pub struct AvailablePeriod {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub irregular_available_period_list: Vec<TimePeriod>,
     /// For so many seconds after it was received; since May 2026 (领取后 N 秒内有效). At least 1 second.
     /// Optional. Example: `3600`.
@@ -2949,7 +2763,7 @@ pub struct AvailablePeriod {
 
 /// When the coupons of a stock can be used, and what they take off where that is not said by the
 /// product coupon: of the rules, the one that fits the type (券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UsageRule {
     /// When its coupons can be used (券可核销时间). Required.
@@ -2967,7 +2781,7 @@ pub struct UsageRule {
 
 /// When the coupons of a bundle can be used, and what each takes off: a stock is made of each rule
 /// (多次优惠批次组使用规则). No discount may be smaller than the one before.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct BundleUsageRule {
     /// When its coupons can be used (券可核销时间). Required.
@@ -2978,7 +2792,6 @@ pub struct BundleUsageRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub normal_coupon_list: Vec<NormalRule>,
     /// One rule for each use, in order; only of type `DISCOUNT` (折扣券使用规则列表). 1–15 items.
     /// Optional.
@@ -2987,7 +2800,6 @@ pub struct BundleUsageRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub discount_coupon_list: Vec<DiscountRule>,
     /// One rule for each use, in order; only of type `EXCHANGE` (兑换券使用规则列表). 1–15 items.
     /// Optional.
@@ -2996,12 +2808,11 @@ pub struct BundleUsageRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub exchange_coupon_list: Vec<ExchangeRule>,
 }
 
 /// When a coupon of several uses can be used, and what each use takes off (多次优惠使用规则（旧）).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SequentialUsageRule {
     /// When its coupons can be used (券可核销时间). Required.
@@ -3012,7 +2823,6 @@ pub struct SequentialUsageRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub normal_coupon_list: Vec<NormalRule>,
     /// One rule for each use, in order; only of type `DISCOUNT` (折扣券使用规则列表). 1–15 items.
     /// Optional.
@@ -3021,7 +2831,6 @@ pub struct SequentialUsageRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub discount_coupon_list: Vec<DiscountRule>,
     /// One rule for each use, in order; only of type `EXCHANGE` (兑换券使用规则列表). 1–15 items.
     /// Optional.
@@ -3030,7 +2839,6 @@ pub struct SequentialUsageRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub exchange_coupon_list: Vec<ExchangeRule>,
     /// Whether the first use has a price of its own (是否提供首笔特惠). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -3038,7 +2846,7 @@ pub struct SequentialUsageRule {
 }
 
 /// How many coupons are handed out (发放规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct StockSendRule {
     /// In all, 100,000,000 at most (发放次数总上限). 1 to 100000000. Required. Example: `100000`.
@@ -3054,7 +2862,7 @@ pub struct StockSendRule {
 }
 
 /// How many coupons each stock of a bundle hands out (批次组发放规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct BundleSendRule {
     /// In all, 100,000,000 at most (发放次数总上限). 1 to 100000000. Required. Example: `100000`.
@@ -3069,27 +2877,24 @@ pub struct BundleSendRule {
 }
 
 /// Which stores take a coupon, in words (券可用门店信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailableStoreInfo {
     /// In words, 1000 characters at most (券可用门店描述). 1–1000 characters. Required. Example:
     /// `所有门店可用，可使用小程序查看门店列表`.
-    #[builder(into)]
     pub description: String,
     /// Mini program that lists them (小程序 AppID). At least 1 character. Optional. Example:
     /// `wx1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_appid: Option<AppId>,
     /// Page of that mini program (小程序跳转路径). At least 1 character. Optional. Example:
     /// `/pages/index/product`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_path: Option<String>,
 }
 
 /// What users read about how to use a coupon (券使用规则展示信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UsageRuleDisplayInfo {
     /// How it can be used (券使用方式列表). At least 1 item. Required. Example: `["OFFLINE"]`.
@@ -3097,93 +2902,77 @@ pub struct UsageRuleDisplayInfo {
     /// Needed where the methods include `MINI_PROGRAM` (小程序 AppID). At least 1 character. Optional.
     /// Example: `wx1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_appid: Option<AppId>,
     /// Page of that mini program; comes with its appid (小程序跳转路径). At least 1 character. Optional.
     /// Example: `/pages/index/product`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_path: Option<String>,
     /// Needed where the methods include `APP` (APP 跳转路径). At least 1 character. Optional. Example:
     /// `https://www.example.com/jump-to-app`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub app_path: Option<String>,
     /// How and when to use it, 1000 characters at most (券使用说明). 1–1000 characters. Required. Example:
     /// `工作日可用`.
-    #[builder(into)]
     pub usage_description: String,
     /// Where to use it (券可用门店信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coupon_available_store_info: Option<AvailableStoreInfo>,
     /// How the card leads into the app (APP 跳转类型). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub app_jump_type: Option<AppJumpType>,
     /// Pass code that leads into the app (口令链接). At least 1 character. Optional. Example:
     /// `passcode_link.example`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub passcode_link: Option<String>,
 }
 
 /// A mini program that the card leads to (小程序入口).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct EntranceMiniProgram {
     /// The mini program (小程序 AppID). At least 1 character. Required. Example: `wx1234567890`.
-    #[builder(into)]
     pub appid: AppId,
     /// Its page (小程序跳转路径). At least 1 character. Required. Example: `/pages/index/product`.
-    #[builder(into)]
     pub path: String,
     /// Name of the entrance, 5 characters at most (入口文案). 1–5 characters. Required. Example:
     /// `欢迎选购`.
-    #[builder(into)]
     pub entrance_wording: String,
     /// What invites to it, 6 characters at most (引导文案). 1–6 characters. Optional. Example:
     /// `获取更多优惠`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub guidance_wording: Option<String>,
 }
 
 /// An official account that the card leads to (公众号入口).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct EntranceOfficialAccount {
     /// The account (公众号 AppID). At least 1 character. Required. Example: `wx1234567890`.
-    #[builder(into)]
     pub appid: AppId,
 }
 
 /// A video of a channel that the card leads to (视频号入口).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct EntranceFinder {
     /// The channel (视频号 ID). At least 1 character. Required. Example: `gh_12345678`.
-    #[builder(into)]
     pub finder_id: String,
     /// The video (视频号视频 ID). At least 1 character. Required. Example: `UDFsdf24df34dD456Hdf34`.
-    #[builder(into)]
     pub finder_video_id: String,
     /// Its cover (视频号封面图). At least 1 character. Required. Example:
     /// `https://wxpaylogo.qpic.cn/wxpaylogo/xxxxx/xxx`.
-    #[builder(into)]
     pub finder_video_cover_image_url: String,
 }
 
 /// How the coupon looks in the card folder of a user (用户商品券展示信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponDisplayInfo {
     /// How the code is shown; required where a product coupon is created (Code 展示模式). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub code_display_mode: Option<CodeDisplayMode>,
     /// Colour of the card (背景颜色). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub background_color: Option<BackgroundColor>,
     /// Leads to a mini program (小程序入口). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -3197,27 +2986,24 @@ pub struct CouponDisplayInfo {
 }
 
 /// How the brand is told about coupons (事件通知配置).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct NotifyConfig {
     /// App whose openids the notifications carry; bound to the brand (事件通知 AppID). The newest pages
     /// require it. At least 1 character. Optional. Example: `wx4fd12345678`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub notify_appid: Option<AppId>,
 }
 
 /// A stock to create (批次信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct NewStock {
     /// For the brand alone, 20 characters at most (备注). 1–20 characters. Optional. Example:
     /// `8月工作日有效批次`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub remark: Option<String>,
     /// Where the codes come from (券 Code 分配模式). Required.
-    #[builder(into)]
     pub coupon_code_mode: CouponCodeMode,
     /// How many coupons are handed out (发放规则). Required.
     pub stock_send_rule: StockSendRule,
@@ -3234,21 +3020,18 @@ pub struct NewStock {
     /// How the brand is told about coupons (事件通知配置). Required.
     pub notify_config: NotifyConfig,
     /// In which stores it can be used (可用门店范围). Required.
-    #[builder(into)]
     pub store_scope: StoreScope,
 }
 
 /// A bundle of stocks to create, one for each use (批次组信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct NewStockBundle {
     /// For the brand alone, 20 characters at most (备注). 1–20 characters. Optional. Example:
     /// `8月工作日有效批次`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub remark: Option<String>,
     /// Where the codes come from: `WECHATPAY` or `UPLOAD` (券 Code 分配模式). Required.
-    #[builder(into)]
     pub coupon_code_mode: CouponCodeMode,
     /// How many coupons are handed out (发放规则). Required.
     pub stock_send_rule: BundleSendRule,
@@ -3262,7 +3045,6 @@ pub struct NewStockBundle {
     /// How the brand is told about coupons (事件通知配置). Required.
     pub notify_config: NotifyConfig,
     /// In which stores it can be used (可用门店范围). Required.
-    #[builder(into)]
     pub store_scope: StoreScope,
 }
 
@@ -3408,11 +3190,10 @@ pub struct ProductCoupon {
 }
 
 /// A store of the brand (门店).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Store {
     /// Its id (门店 ID). At least 1 character. Required. Example: `100000001`.
-    #[builder(into)]
     pub store_id: String,
 }
 
@@ -3468,18 +3249,17 @@ pub struct FailedCode {
 }
 
 /// The membership that a coupon is for (会员标签信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct MemberTagInfo {
     /// The kind of member card (会员卡模板 ID). At least 1 character. Optional. Example:
     /// `MemberCardId_1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub member_card_id: Option<String>,
 }
 
 /// Marks of a coupon (用户商品券标签信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponTagInfo {
     /// The marks (用户商品券标签列表). At least 1 item. Optional. Example: `["MEMBER"]`.
@@ -3488,7 +3268,6 @@ pub struct CouponTagInfo {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub coupon_tag_list: Vec<CouponTag>,
     /// Goes with the mark `MEMBER` (会员标签信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -3497,53 +3276,45 @@ pub struct CouponTagInfo {
 
 /// The payment in which a coupon was used: by its id, or by the number of the order with the merchant
 /// that placed it (关联微信支付订单信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AssociatedOrder {
     /// The payment (微信支付单号). At least 1 character. Optional. Example: `4200000000123456789123456789`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub transaction_id: Option<String>,
     /// The order; comes with `mchid` (商户订单号). At least 1 character. Optional. Example:
     /// `trade_no_20250724123456`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub out_trade_no: Option<String>,
     /// Merchant that placed the order (商户号). At least 1 character. Optional. Example: `1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mchid: Option<MchId>,
     /// Its sub-merchant, where a partner placed it (子商户号). At least 1 character. Optional. Example:
     /// `1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub sub_mchid: Option<MchId>,
 }
 
 /// The WeChat Pay Score order in which a coupon was used (关联微信支付分订单信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AssociatedPayScoreOrder {
     /// The order, by WeChat Pay's id (微信支付服务订单号). At least 1 character. Optional. Example:
     /// `15646546545165651651`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub order_id: Option<String>,
     /// The order, by the merchant's number; comes with `mchid` (商户服务订单号). At least 1 character.
     /// Optional. Example: `1234323JKHDFE1243252`.
     ///
     /// Also read as `out_trade_no`, a misspelling in a published document.
     #[serde(alias = "out_trade_no", default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub out_order_no: Option<String>,
     /// Merchant that created the order (商户号). At least 1 character. Optional. Example: `1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mchid: Option<MchId>,
     /// Its sub-merchant, where a partner created it (子商户号). At least 1 character. Optional. Example:
     /// `1234567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub sub_mchid: Option<MchId>,
 }
 
@@ -3723,18 +3494,15 @@ pub struct UserCouponBundle {
 }
 
 /// What a picture is put together from (拼图数据).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CombineImage {
     /// For which goods the coupon is (优惠范围). Required.
-    #[builder(into)]
     pub scope: ProductCouponScope,
     /// How it takes something off (商品券类型). Required.
     #[serde(rename = "type")]
-    #[builder(into)]
     pub type_: ProductCouponType,
     /// How often it is used (使用模式). Required.
-    #[builder(into)]
     pub usage_mode: UsageMode,
     /// Only of type `NORMAL` (满减券使用规则). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -3747,17 +3515,15 @@ pub struct CombineImage {
     pub exchange_coupon: Option<ExchangeRule>,
     /// Background colour (背景颜色色值). At least 1 character. Optional. Example: `#ff5733`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub background_color: Option<String>,
 }
 
 /// What a background is taken away from (抠图数据).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CutOut {
     /// Picture of the article (商品图 URL). At least 1 character. Required. Example:
     /// `https://wxpaylogo.qpic.cn/wxpaylogo/example.jpg`.
-    #[builder(into)]
     pub image_url: String,
 }
 
@@ -3767,6 +3533,7240 @@ pub struct CutOut {
 pub struct GeneratedImage {
     /// Its address (生成的图片 URL). Required. Example: `https://wxpaylogo.qpic.cn/wxpaylogo/example.jpg`.
     pub image_url: String,
+}
+
+/// What the `builder` functions of this family give.
+pub mod builders {
+    use super::*;
+    #[doc(hidden)]
+    #[allow(
+        non_camel_case_types,
+        reason = "each is called as the field that it stands for"
+    )]
+    pub mod unset {
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct appid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_begin_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_days;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_end_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct background_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct begin_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct brand_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct choice_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct code_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct count;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_available_period;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_code;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_code_mode;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_display_info;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_usage_method_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct deactivate_reason;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct description;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct discount_amount;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct display_info;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct end_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct entrance_wording;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct exchange_price;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct filename;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct finder_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct finder_video_cover_image_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct finder_video_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct image_generation_type;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct image_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_count;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_count_per_user;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct name;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct notify_config;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct notify_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct openid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct path;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct percent_off;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct pick_count;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct price;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct product_coupon_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct scope;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct send_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct sha256;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_bundle;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_bundle_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_send_rule;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct store_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct store_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct store_scope;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct task_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct threshold;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct type_;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct update_mode;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct usage_description;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct usage_mode;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct usage_rule_display_info;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct use_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct user_coupon_bundle_id;
+    }
+    impl AssociateBundleStores {
+        /// Starts a [`AssociateBundleStores`]; `build` is there once all that is required is given.
+        pub fn builder() -> AssociateBundleStoresBuilder<
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::brand_id,
+            unset::store_list,
+        > {
+            AssociateBundleStoresBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                brand_id: unset::brand_id,
+                store_list: unset::store_list,
+            }
+        }
+    }
+    /// Builds a [`AssociateBundleStores`]; see [`AssociateBundleStores::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AssociateBundleStoresBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        stock_bundle_id: T2,
+        brand_id: T3,
+        store_list: T4,
+    }
+    impl AssociateBundleStoresBuilder<String, String, String, Vec<Store>> {
+        /// The finished value.
+        pub fn build(self) -> AssociateBundleStores {
+            AssociateBundleStores {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T2, T3, T4> AssociateBundleStoresBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](AssociateBundleStores::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> AssociateBundleStoresBuilder<String, T2, T3, T4> {
+            AssociateBundleStoresBuilder {
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T3, T4> AssociateBundleStoresBuilder<T1, unset::stock_bundle_id, T3, T4> {
+        /// Sets [`stock_bundle_id`](AssociateBundleStores::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> AssociateBundleStoresBuilder<T1, String, T3, T4> {
+            AssociateBundleStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T4> AssociateBundleStoresBuilder<T1, T2, unset::brand_id, T4> {
+        /// Sets [`brand_id`](AssociateBundleStores::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> AssociateBundleStoresBuilder<T1, T2, String, T4> {
+            AssociateBundleStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: value.into(),
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T3> AssociateBundleStoresBuilder<T1, T2, T3, unset::store_list> {
+        /// Sets [`store_list`](AssociateBundleStores::store_list).
+        pub fn store_list(
+            self,
+            value: Vec<Store>,
+        ) -> AssociateBundleStoresBuilder<T1, T2, T3, Vec<Store>> {
+            AssociateBundleStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                store_list: value,
+            }
+        }
+    }
+    impl AssociateStores {
+        /// Starts a [`AssociateStores`]; `build` is there once all that is required is given.
+        pub fn builder() -> AssociateStoresBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+            unset::store_list,
+        > {
+            AssociateStoresBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                store_list: unset::store_list,
+            }
+        }
+    }
+    /// Builds a [`AssociateStores`]; see [`AssociateStores::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AssociateStoresBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        store_list: T4,
+    }
+    impl AssociateStoresBuilder<String, StockId, String, Vec<Store>> {
+        /// The finished value.
+        pub fn build(self) -> AssociateStores {
+            AssociateStores {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T2, T3, T4> AssociateStoresBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](AssociateStores::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> AssociateStoresBuilder<String, T2, T3, T4> {
+            AssociateStoresBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T3, T4> AssociateStoresBuilder<T1, unset::stock_id, T3, T4> {
+        /// Sets [`stock_id`](AssociateStores::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> AssociateStoresBuilder<T1, StockId, T3, T4> {
+            AssociateStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T4> AssociateStoresBuilder<T1, T2, unset::brand_id, T4> {
+        /// Sets [`brand_id`](AssociateStores::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> AssociateStoresBuilder<T1, T2, String, T4> {
+            AssociateStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T3> AssociateStoresBuilder<T1, T2, T3, unset::store_list> {
+        /// Sets [`store_list`](AssociateStores::store_list).
+        pub fn store_list(
+            self,
+            value: Vec<Store>,
+        ) -> AssociateStoresBuilder<T1, T2, T3, Vec<Store>> {
+            AssociateStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                store_list: value,
+            }
+        }
+    }
+    impl ConfirmCoupon {
+        /// Starts a [`ConfirmCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> ConfirmCouponBuilder<
+            unset::openid,
+            unset::coupon_code,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+            unset::out_request_no,
+        > {
+            ConfirmCouponBuilder {
+                openid: unset::openid,
+                coupon_code: unset::coupon_code,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                out_request_no: unset::out_request_no,
+            }
+        }
+    }
+    /// Builds a [`ConfirmCoupon`]; see [`ConfirmCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ConfirmCouponBuilder<T1, T2, T3, T4, T5, T6, T7> {
+        openid: T1,
+        coupon_code: T2,
+        brand_id: T3,
+        product_coupon_id: T4,
+        stock_id: T5,
+        appid: T6,
+        out_request_no: T7,
+    }
+    impl ConfirmCouponBuilder<
+        OpenId,
+        CouponCode,
+        String,
+        String,
+        StockId,
+        AppId,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> ConfirmCoupon {
+            ConfirmCoupon {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ConfirmCouponBuilder<unset::openid, T2, T3, T4, T5, T6, T7> {
+        /// Sets [`openid`](ConfirmCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> ConfirmCouponBuilder<OpenId, T2, T3, T4, T5, T6, T7> {
+            ConfirmCouponBuilder {
+                openid: value.into(),
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ConfirmCouponBuilder<T1, unset::coupon_code, T3, T4, T5, T6, T7> {
+        /// Sets [`coupon_code`](ConfirmCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> ConfirmCouponBuilder<T1, CouponCode, T3, T4, T5, T6, T7> {
+            ConfirmCouponBuilder {
+                openid: self.openid,
+                coupon_code: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ConfirmCouponBuilder<T1, T2, unset::brand_id, T4, T5, T6, T7> {
+        /// Sets [`brand_id`](ConfirmCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> ConfirmCouponBuilder<T1, T2, String, T4, T5, T6, T7> {
+            ConfirmCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+    > ConfirmCouponBuilder<T1, T2, T3, unset::product_coupon_id, T5, T6, T7> {
+        /// Sets [`product_coupon_id`](ConfirmCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> ConfirmCouponBuilder<T1, T2, T3, String, T5, T6, T7> {
+            ConfirmCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+    > ConfirmCouponBuilder<T1, T2, T3, T4, unset::stock_id, T6, T7> {
+        /// Sets [`stock_id`](ConfirmCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ConfirmCouponBuilder<T1, T2, T3, T4, StockId, T6, T7> {
+            ConfirmCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+    > ConfirmCouponBuilder<T1, T2, T3, T4, T5, unset::appid, T7> {
+        /// Sets [`appid`](ConfirmCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> ConfirmCouponBuilder<T1, T2, T3, T4, T5, AppId, T7> {
+            ConfirmCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > ConfirmCouponBuilder<T1, T2, T3, T4, T5, T6, unset::out_request_no> {
+        /// Sets [`out_request_no`](ConfirmCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> ConfirmCouponBuilder<T1, T2, T3, T4, T5, T6, OutRequestNo> {
+            ConfirmCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: value.into(),
+            }
+        }
+    }
+    impl CreateImageTask {
+        /// Starts a [`CreateImageTask`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateImageTaskBuilder<
+            unset::brand_id,
+            unset::task_id,
+            unset::image_generation_type,
+        > {
+            CreateImageTaskBuilder {
+                brand_id: unset::brand_id,
+                task_id: unset::task_id,
+                image_generation_type: unset::image_generation_type,
+                optional: CreateImageTaskOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CreateImageTask`]; see [`CreateImageTask::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateImageTaskBuilder<T1, T2, T3> {
+        brand_id: T1,
+        task_id: T2,
+        image_generation_type: T3,
+        optional: CreateImageTaskOptional,
+    }
+    impl CreateImageTaskBuilder<String, OutRequestNo, ImageGenerationType> {
+        /// The finished value.
+        pub fn build(self) -> CreateImageTask {
+            CreateImageTask {
+                brand_id: self.brand_id,
+                task_id: self.task_id,
+                image_generation_type: self.image_generation_type,
+                combine_image: self.optional.combine_image,
+                cut_out: self.optional.cut_out,
+            }
+        }
+    }
+    impl<T2, T3> CreateImageTaskBuilder<unset::brand_id, T2, T3> {
+        /// Sets [`brand_id`](CreateImageTask::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateImageTaskBuilder<String, T2, T3> {
+            CreateImageTaskBuilder {
+                brand_id: value.into(),
+                task_id: self.task_id,
+                image_generation_type: self.image_generation_type,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> CreateImageTaskBuilder<T1, unset::task_id, T3> {
+        /// Sets [`task_id`](CreateImageTask::task_id).
+        pub fn task_id(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateImageTaskBuilder<T1, OutRequestNo, T3> {
+            CreateImageTaskBuilder {
+                brand_id: self.brand_id,
+                task_id: value.into(),
+                image_generation_type: self.image_generation_type,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> CreateImageTaskBuilder<T1, T2, unset::image_generation_type> {
+        /// Sets [`image_generation_type`](CreateImageTask::image_generation_type).
+        pub fn image_generation_type(
+            self,
+            value: impl Into<ImageGenerationType>,
+        ) -> CreateImageTaskBuilder<T1, T2, ImageGenerationType> {
+            CreateImageTaskBuilder {
+                brand_id: self.brand_id,
+                task_id: self.task_id,
+                image_generation_type: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CreateImageTaskOptional {
+        combine_image: Option<CombineImage>,
+        cut_out: Option<CutOut>,
+    }
+    impl<T1, T2, T3> CreateImageTaskBuilder<T1, T2, T3> {
+        /// Sets [`combine_image`](CreateImageTask::combine_image).
+        pub fn combine_image(mut self, value: CombineImage) -> Self {
+            self.optional.combine_image = Some(value);
+            self
+        }
+        /// Sets [`cut_out`](CreateImageTask::cut_out).
+        pub fn cut_out(mut self, value: CutOut) -> Self {
+            self.optional.cut_out = Some(value);
+            self
+        }
+    }
+    impl CreateProductCoupon {
+        /// Starts a [`CreateProductCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateProductCouponBuilder<
+            unset::brand_id,
+            unset::out_request_no,
+            unset::scope,
+            unset::type_,
+            unset::usage_mode,
+            unset::display_info,
+        > {
+            CreateProductCouponBuilder {
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                scope: unset::scope,
+                type_: unset::type_,
+                usage_mode: unset::usage_mode,
+                display_info: unset::display_info,
+                optional: CreateProductCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CreateProductCoupon`]; see [`CreateProductCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateProductCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        brand_id: T1,
+        out_request_no: T2,
+        scope: T3,
+        type_: T4,
+        usage_mode: T5,
+        display_info: T6,
+        optional: CreateProductCouponOptional,
+    }
+    impl CreateProductCouponBuilder<
+        String,
+        OutRequestNo,
+        ProductCouponScope,
+        ProductCouponType,
+        UsageMode,
+        ProductCouponDisplayInfo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> CreateProductCoupon {
+            CreateProductCoupon {
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                display_info: self.display_info,
+                single_usage_info: self.optional.single_usage_info,
+                progressive_bundle_usage_info: self
+                    .optional
+                    .progressive_bundle_usage_info,
+                sequential_usage_info: self.optional.sequential_usage_info,
+                out_product_no: self.optional.out_product_no,
+                stock: self.optional.stock,
+                stock_bundle: self.optional.stock_bundle,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > CreateProductCouponBuilder<unset::brand_id, T2, T3, T4, T5, T6> {
+        /// Sets [`brand_id`](CreateProductCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateProductCouponBuilder<String, T2, T3, T4, T5, T6> {
+            CreateProductCouponBuilder {
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                display_info: self.display_info,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+    > CreateProductCouponBuilder<T1, unset::out_request_no, T3, T4, T5, T6> {
+        /// Sets [`out_request_no`](CreateProductCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateProductCouponBuilder<T1, OutRequestNo, T3, T4, T5, T6> {
+            CreateProductCouponBuilder {
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                display_info: self.display_info,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > CreateProductCouponBuilder<T1, T2, unset::scope, T4, T5, T6> {
+        /// Sets [`scope`](CreateProductCoupon::scope).
+        pub fn scope(
+            self,
+            value: impl Into<ProductCouponScope>,
+        ) -> CreateProductCouponBuilder<T1, T2, ProductCouponScope, T4, T5, T6> {
+            CreateProductCouponBuilder {
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                scope: value.into(),
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                display_info: self.display_info,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+    > CreateProductCouponBuilder<T1, T2, T3, unset::type_, T5, T6> {
+        /// Sets [`type_`](CreateProductCoupon::type_).
+        pub fn type_(
+            self,
+            value: impl Into<ProductCouponType>,
+        ) -> CreateProductCouponBuilder<T1, T2, T3, ProductCouponType, T5, T6> {
+            CreateProductCouponBuilder {
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                scope: self.scope,
+                type_: value.into(),
+                usage_mode: self.usage_mode,
+                display_info: self.display_info,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+    > CreateProductCouponBuilder<T1, T2, T3, T4, unset::usage_mode, T6> {
+        /// Sets [`usage_mode`](CreateProductCoupon::usage_mode).
+        pub fn usage_mode(
+            self,
+            value: impl Into<UsageMode>,
+        ) -> CreateProductCouponBuilder<T1, T2, T3, T4, UsageMode, T6> {
+            CreateProductCouponBuilder {
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: value.into(),
+                display_info: self.display_info,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+    > CreateProductCouponBuilder<T1, T2, T3, T4, T5, unset::display_info> {
+        /// Sets [`display_info`](CreateProductCoupon::display_info).
+        pub fn display_info(
+            self,
+            value: ProductCouponDisplayInfo,
+        ) -> CreateProductCouponBuilder<T1, T2, T3, T4, T5, ProductCouponDisplayInfo> {
+            CreateProductCouponBuilder {
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                display_info: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CreateProductCouponOptional {
+        single_usage_info: Option<SingleUsageInfo>,
+        progressive_bundle_usage_info: Option<ProgressiveBundleUsageInfo>,
+        sequential_usage_info: Option<SequentialUsageInfo>,
+        out_product_no: Option<String>,
+        stock: Option<NewStock>,
+        stock_bundle: Option<NewStockBundle>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> CreateProductCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`single_usage_info`](CreateProductCoupon::single_usage_info).
+        pub fn single_usage_info(mut self, value: SingleUsageInfo) -> Self {
+            self.optional.single_usage_info = Some(value);
+            self
+        }
+        /// Sets [`progressive_bundle_usage_info`](CreateProductCoupon::progressive_bundle_usage_info).
+        pub fn progressive_bundle_usage_info(
+            mut self,
+            value: ProgressiveBundleUsageInfo,
+        ) -> Self {
+            self.optional.progressive_bundle_usage_info = Some(value);
+            self
+        }
+        /// Sets [`sequential_usage_info`](CreateProductCoupon::sequential_usage_info).
+        pub fn sequential_usage_info(mut self, value: SequentialUsageInfo) -> Self {
+            self.optional.sequential_usage_info = Some(value);
+            self
+        }
+        /// Sets [`out_product_no`](CreateProductCoupon::out_product_no).
+        pub fn out_product_no(mut self, value: impl Into<String>) -> Self {
+            self.optional.out_product_no = Some(value.into());
+            self
+        }
+        /// Sets [`stock`](CreateProductCoupon::stock).
+        pub fn stock(mut self, value: NewStock) -> Self {
+            self.optional.stock = Some(value);
+            self
+        }
+        /// Sets [`stock_bundle`](CreateProductCoupon::stock_bundle).
+        pub fn stock_bundle(mut self, value: NewStockBundle) -> Self {
+            self.optional.stock_bundle = Some(value);
+            self
+        }
+    }
+    impl CreateStock {
+        /// Starts a [`CreateStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateStockBuilder<
+            unset::product_coupon_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::stock,
+        > {
+            CreateStockBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                stock: unset::stock,
+            }
+        }
+    }
+    /// Builds a [`CreateStock`]; see [`CreateStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateStockBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        brand_id: T2,
+        out_request_no: T3,
+        stock: T4,
+    }
+    impl CreateStockBuilder<String, String, OutRequestNo, NewStock> {
+        /// The finished value.
+        pub fn build(self) -> CreateStock {
+            CreateStock {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                stock: self.stock,
+            }
+        }
+    }
+    impl<T2, T3, T4> CreateStockBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](CreateStock::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateStockBuilder<String, T2, T3, T4> {
+            CreateStockBuilder {
+                product_coupon_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                stock: self.stock,
+            }
+        }
+    }
+    impl<T1, T3, T4> CreateStockBuilder<T1, unset::brand_id, T3, T4> {
+        /// Sets [`brand_id`](CreateStock::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateStockBuilder<T1, String, T3, T4> {
+            CreateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                stock: self.stock,
+            }
+        }
+    }
+    impl<T1, T2, T4> CreateStockBuilder<T1, T2, unset::out_request_no, T4> {
+        /// Sets [`out_request_no`](CreateStock::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateStockBuilder<T1, T2, OutRequestNo, T4> {
+            CreateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                stock: self.stock,
+            }
+        }
+    }
+    impl<T1, T2, T3> CreateStockBuilder<T1, T2, T3, unset::stock> {
+        /// Sets [`stock`](CreateStock::stock).
+        pub fn stock(self, value: NewStock) -> CreateStockBuilder<T1, T2, T3, NewStock> {
+            CreateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                stock: value,
+            }
+        }
+    }
+    impl CreateStockBundle {
+        /// Starts a [`CreateStockBundle`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateStockBundleBuilder<
+            unset::product_coupon_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::stock_bundle,
+        > {
+            CreateStockBundleBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                stock_bundle: unset::stock_bundle,
+            }
+        }
+    }
+    /// Builds a [`CreateStockBundle`]; see [`CreateStockBundle::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateStockBundleBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        brand_id: T2,
+        out_request_no: T3,
+        stock_bundle: T4,
+    }
+    impl CreateStockBundleBuilder<String, String, OutRequestNo, NewStockBundle> {
+        /// The finished value.
+        pub fn build(self) -> CreateStockBundle {
+            CreateStockBundle {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                stock_bundle: self.stock_bundle,
+            }
+        }
+    }
+    impl<T2, T3, T4> CreateStockBundleBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](CreateStockBundle::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateStockBundleBuilder<String, T2, T3, T4> {
+            CreateStockBundleBuilder {
+                product_coupon_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                stock_bundle: self.stock_bundle,
+            }
+        }
+    }
+    impl<T1, T3, T4> CreateStockBundleBuilder<T1, unset::brand_id, T3, T4> {
+        /// Sets [`brand_id`](CreateStockBundle::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateStockBundleBuilder<T1, String, T3, T4> {
+            CreateStockBundleBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                stock_bundle: self.stock_bundle,
+            }
+        }
+    }
+    impl<T1, T2, T4> CreateStockBundleBuilder<T1, T2, unset::out_request_no, T4> {
+        /// Sets [`out_request_no`](CreateStockBundle::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateStockBundleBuilder<T1, T2, OutRequestNo, T4> {
+            CreateStockBundleBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                stock_bundle: self.stock_bundle,
+            }
+        }
+    }
+    impl<T1, T2, T3> CreateStockBundleBuilder<T1, T2, T3, unset::stock_bundle> {
+        /// Sets [`stock_bundle`](CreateStockBundle::stock_bundle).
+        pub fn stock_bundle(
+            self,
+            value: NewStockBundle,
+        ) -> CreateStockBundleBuilder<T1, T2, T3, NewStockBundle> {
+            CreateStockBundleBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                stock_bundle: value,
+            }
+        }
+    }
+    impl DeactivateCoupon {
+        /// Starts a [`DeactivateCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeactivateCouponBuilder<
+            unset::openid,
+            unset::coupon_code,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+            unset::out_request_no,
+            unset::deactivate_reason,
+        > {
+            DeactivateCouponBuilder {
+                openid: unset::openid,
+                coupon_code: unset::coupon_code,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                out_request_no: unset::out_request_no,
+                deactivate_reason: unset::deactivate_reason,
+            }
+        }
+    }
+    /// Builds a [`DeactivateCoupon`]; see [`DeactivateCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeactivateCouponBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        openid: T1,
+        coupon_code: T2,
+        brand_id: T3,
+        product_coupon_id: T4,
+        stock_id: T5,
+        appid: T6,
+        out_request_no: T7,
+        deactivate_reason: T8,
+    }
+    impl DeactivateCouponBuilder<
+        OpenId,
+        CouponCode,
+        String,
+        String,
+        StockId,
+        AppId,
+        OutRequestNo,
+        String,
+    > {
+        /// The finished value.
+        pub fn build(self) -> DeactivateCoupon {
+            DeactivateCoupon {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBuilder<unset::openid, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`openid`](DeactivateCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> DeactivateCouponBuilder<OpenId, T2, T3, T4, T5, T6, T7, T8> {
+            DeactivateCouponBuilder {
+                openid: value.into(),
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBuilder<T1, unset::coupon_code, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`coupon_code`](DeactivateCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> DeactivateCouponBuilder<T1, CouponCode, T3, T4, T5, T6, T7, T8> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBuilder<T1, T2, unset::brand_id, T4, T5, T6, T7, T8> {
+        /// Sets [`brand_id`](DeactivateCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBuilder<T1, T2, String, T4, T5, T6, T7, T8> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBuilder<T1, T2, T3, unset::product_coupon_id, T5, T6, T7, T8> {
+        /// Sets [`product_coupon_id`](DeactivateCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBuilder<T1, T2, T3, String, T5, T6, T7, T8> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBuilder<T1, T2, T3, T4, unset::stock_id, T6, T7, T8> {
+        /// Sets [`stock_id`](DeactivateCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> DeactivateCouponBuilder<T1, T2, T3, T4, StockId, T6, T7, T8> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+    > DeactivateCouponBuilder<T1, T2, T3, T4, T5, unset::appid, T7, T8> {
+        /// Sets [`appid`](DeactivateCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> DeactivateCouponBuilder<T1, T2, T3, T4, T5, AppId, T7, T8> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+    > DeactivateCouponBuilder<T1, T2, T3, T4, T5, T6, unset::out_request_no, T8> {
+        /// Sets [`out_request_no`](DeactivateCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeactivateCouponBuilder<T1, T2, T3, T4, T5, T6, OutRequestNo, T8> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: value.into(),
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > DeactivateCouponBuilder<T1, T2, T3, T4, T5, T6, T7, unset::deactivate_reason> {
+        /// Sets [`deactivate_reason`](DeactivateCoupon::deactivate_reason).
+        pub fn deactivate_reason(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBuilder<T1, T2, T3, T4, T5, T6, T7, String> {
+            DeactivateCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: value.into(),
+            }
+        }
+    }
+    impl DeactivateCouponBundle {
+        /// Starts a [`DeactivateCouponBundle`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeactivateCouponBundleBuilder<
+            unset::openid,
+            unset::user_coupon_bundle_id,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::appid,
+            unset::out_request_no,
+            unset::deactivate_reason,
+        > {
+            DeactivateCouponBundleBuilder {
+                openid: unset::openid,
+                user_coupon_bundle_id: unset::user_coupon_bundle_id,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                appid: unset::appid,
+                out_request_no: unset::out_request_no,
+                deactivate_reason: unset::deactivate_reason,
+            }
+        }
+    }
+    /// Builds a [`DeactivateCouponBundle`]; see [`DeactivateCouponBundle::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeactivateCouponBundleBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        openid: T1,
+        user_coupon_bundle_id: T2,
+        brand_id: T3,
+        product_coupon_id: T4,
+        stock_bundle_id: T5,
+        appid: T6,
+        out_request_no: T7,
+        deactivate_reason: T8,
+    }
+    impl DeactivateCouponBundleBuilder<
+        OpenId,
+        String,
+        String,
+        String,
+        String,
+        AppId,
+        OutRequestNo,
+        String,
+    > {
+        /// The finished value.
+        pub fn build(self) -> DeactivateCouponBundle {
+            DeactivateCouponBundle {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBundleBuilder<unset::openid, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`openid`](DeactivateCouponBundle::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> DeactivateCouponBundleBuilder<OpenId, T2, T3, T4, T5, T6, T7, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: value.into(),
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBundleBuilder<
+        T1,
+        unset::user_coupon_bundle_id,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > {
+        /// Sets [`user_coupon_bundle_id`](DeactivateCouponBundle::user_coupon_bundle_id).
+        pub fn user_coupon_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBundleBuilder<T1, String, T3, T4, T5, T6, T7, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBundleBuilder<T1, T2, unset::brand_id, T4, T5, T6, T7, T8> {
+        /// Sets [`brand_id`](DeactivateCouponBundle::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBundleBuilder<T1, T2, String, T4, T5, T6, T7, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBundleBuilder<
+        T1,
+        T2,
+        T3,
+        unset::product_coupon_id,
+        T5,
+        T6,
+        T7,
+        T8,
+    > {
+        /// Sets [`product_coupon_id`](DeactivateCouponBundle::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBundleBuilder<T1, T2, T3, String, T5, T6, T7, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+    > DeactivateCouponBundleBuilder<T1, T2, T3, T4, unset::stock_bundle_id, T6, T7, T8> {
+        /// Sets [`stock_bundle_id`](DeactivateCouponBundle::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBundleBuilder<T1, T2, T3, T4, String, T6, T7, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+    > DeactivateCouponBundleBuilder<T1, T2, T3, T4, T5, unset::appid, T7, T8> {
+        /// Sets [`appid`](DeactivateCouponBundle::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> DeactivateCouponBundleBuilder<T1, T2, T3, T4, T5, AppId, T7, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: value.into(),
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+    > DeactivateCouponBundleBuilder<T1, T2, T3, T4, T5, T6, unset::out_request_no, T8> {
+        /// Sets [`out_request_no`](DeactivateCouponBundle::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeactivateCouponBundleBuilder<T1, T2, T3, T4, T5, T6, OutRequestNo, T8> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: value.into(),
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > DeactivateCouponBundleBuilder<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        unset::deactivate_reason,
+    > {
+        /// Sets [`deactivate_reason`](DeactivateCouponBundle::deactivate_reason).
+        pub fn deactivate_reason(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateCouponBundleBuilder<T1, T2, T3, T4, T5, T6, T7, String> {
+            DeactivateCouponBundleBuilder {
+                openid: self.openid,
+                user_coupon_bundle_id: self.user_coupon_bundle_id,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                deactivate_reason: value.into(),
+            }
+        }
+    }
+    impl DeactivateProductCoupon {
+        /// Starts a [`DeactivateProductCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeactivateProductCouponBuilder<
+            unset::product_coupon_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::deactivate_reason,
+        > {
+            DeactivateProductCouponBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                deactivate_reason: unset::deactivate_reason,
+            }
+        }
+    }
+    /// Builds a [`DeactivateProductCoupon`]; see [`DeactivateProductCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeactivateProductCouponBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        brand_id: T2,
+        out_request_no: T3,
+        deactivate_reason: T4,
+    }
+    impl DeactivateProductCouponBuilder<String, String, OutRequestNo, String> {
+        /// The finished value.
+        pub fn build(self) -> DeactivateProductCoupon {
+            DeactivateProductCoupon {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+    > DeactivateProductCouponBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](DeactivateProductCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateProductCouponBuilder<String, T2, T3, T4> {
+            DeactivateProductCouponBuilder {
+                product_coupon_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<T1, T3, T4> DeactivateProductCouponBuilder<T1, unset::brand_id, T3, T4> {
+        /// Sets [`brand_id`](DeactivateProductCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateProductCouponBuilder<T1, String, T3, T4> {
+            DeactivateProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<T1, T2, T4> DeactivateProductCouponBuilder<T1, T2, unset::out_request_no, T4> {
+        /// Sets [`out_request_no`](DeactivateProductCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeactivateProductCouponBuilder<T1, T2, OutRequestNo, T4> {
+            DeactivateProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+    > DeactivateProductCouponBuilder<T1, T2, T3, unset::deactivate_reason> {
+        /// Sets [`deactivate_reason`](DeactivateProductCoupon::deactivate_reason).
+        pub fn deactivate_reason(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateProductCouponBuilder<T1, T2, T3, String> {
+            DeactivateProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: value.into(),
+            }
+        }
+    }
+    impl DeactivateStock {
+        /// Starts a [`DeactivateStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeactivateStockBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::deactivate_reason,
+        > {
+            DeactivateStockBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                deactivate_reason: unset::deactivate_reason,
+            }
+        }
+    }
+    /// Builds a [`DeactivateStock`]; see [`DeactivateStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeactivateStockBuilder<T1, T2, T3, T4, T5> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        out_request_no: T4,
+        deactivate_reason: T5,
+    }
+    impl DeactivateStockBuilder<String, StockId, String, OutRequestNo, String> {
+        /// The finished value.
+        pub fn build(self) -> DeactivateStock {
+            DeactivateStock {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+    > DeactivateStockBuilder<unset::product_coupon_id, T2, T3, T4, T5> {
+        /// Sets [`product_coupon_id`](DeactivateStock::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateStockBuilder<String, T2, T3, T4, T5> {
+            DeactivateStockBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> DeactivateStockBuilder<T1, unset::stock_id, T3, T4, T5> {
+        /// Sets [`stock_id`](DeactivateStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> DeactivateStockBuilder<T1, StockId, T3, T4, T5> {
+            DeactivateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> DeactivateStockBuilder<T1, T2, unset::brand_id, T4, T5> {
+        /// Sets [`brand_id`](DeactivateStock::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateStockBuilder<T1, T2, String, T4, T5> {
+            DeactivateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<T1, T2, T3, T5> DeactivateStockBuilder<T1, T2, T3, unset::out_request_no, T5> {
+        /// Sets [`out_request_no`](DeactivateStock::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeactivateStockBuilder<T1, T2, T3, OutRequestNo, T5> {
+            DeactivateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                deactivate_reason: self.deactivate_reason,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+    > DeactivateStockBuilder<T1, T2, T3, T4, unset::deactivate_reason> {
+        /// Sets [`deactivate_reason`](DeactivateStock::deactivate_reason).
+        pub fn deactivate_reason(
+            self,
+            value: impl Into<String>,
+        ) -> DeactivateStockBuilder<T1, T2, T3, T4, String> {
+            DeactivateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                deactivate_reason: value.into(),
+            }
+        }
+    }
+    impl DisassociateBundleStores {
+        /// Starts a [`DisassociateBundleStores`]; `build` is there once all that is required is given.
+        pub fn builder() -> DisassociateBundleStoresBuilder<
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::brand_id,
+            unset::store_list,
+        > {
+            DisassociateBundleStoresBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                brand_id: unset::brand_id,
+                store_list: unset::store_list,
+            }
+        }
+    }
+    /// Builds a [`DisassociateBundleStores`]; see [`DisassociateBundleStores::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DisassociateBundleStoresBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        stock_bundle_id: T2,
+        brand_id: T3,
+        store_list: T4,
+    }
+    impl DisassociateBundleStoresBuilder<String, String, String, Vec<Store>> {
+        /// The finished value.
+        pub fn build(self) -> DisassociateBundleStores {
+            DisassociateBundleStores {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+    > DisassociateBundleStoresBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](DisassociateBundleStores::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> DisassociateBundleStoresBuilder<String, T2, T3, T4> {
+            DisassociateBundleStoresBuilder {
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+    > DisassociateBundleStoresBuilder<T1, unset::stock_bundle_id, T3, T4> {
+        /// Sets [`stock_bundle_id`](DisassociateBundleStores::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> DisassociateBundleStoresBuilder<T1, String, T3, T4> {
+            DisassociateBundleStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T4> DisassociateBundleStoresBuilder<T1, T2, unset::brand_id, T4> {
+        /// Sets [`brand_id`](DisassociateBundleStores::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> DisassociateBundleStoresBuilder<T1, T2, String, T4> {
+            DisassociateBundleStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: value.into(),
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T3> DisassociateBundleStoresBuilder<T1, T2, T3, unset::store_list> {
+        /// Sets [`store_list`](DisassociateBundleStores::store_list).
+        pub fn store_list(
+            self,
+            value: Vec<Store>,
+        ) -> DisassociateBundleStoresBuilder<T1, T2, T3, Vec<Store>> {
+            DisassociateBundleStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                store_list: value,
+            }
+        }
+    }
+    impl DisassociateStores {
+        /// Starts a [`DisassociateStores`]; `build` is there once all that is required is given.
+        pub fn builder() -> DisassociateStoresBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+            unset::store_list,
+        > {
+            DisassociateStoresBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                store_list: unset::store_list,
+            }
+        }
+    }
+    /// Builds a [`DisassociateStores`]; see [`DisassociateStores::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DisassociateStoresBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        store_list: T4,
+    }
+    impl DisassociateStoresBuilder<String, StockId, String, Vec<Store>> {
+        /// The finished value.
+        pub fn build(self) -> DisassociateStores {
+            DisassociateStores {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T2, T3, T4> DisassociateStoresBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](DisassociateStores::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> DisassociateStoresBuilder<String, T2, T3, T4> {
+            DisassociateStoresBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T3, T4> DisassociateStoresBuilder<T1, unset::stock_id, T3, T4> {
+        /// Sets [`stock_id`](DisassociateStores::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> DisassociateStoresBuilder<T1, StockId, T3, T4> {
+            DisassociateStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T4> DisassociateStoresBuilder<T1, T2, unset::brand_id, T4> {
+        /// Sets [`brand_id`](DisassociateStores::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> DisassociateStoresBuilder<T1, T2, String, T4> {
+            DisassociateStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                store_list: self.store_list,
+            }
+        }
+    }
+    impl<T1, T2, T3> DisassociateStoresBuilder<T1, T2, T3, unset::store_list> {
+        /// Sets [`store_list`](DisassociateStores::store_list).
+        pub fn store_list(
+            self,
+            value: Vec<Store>,
+        ) -> DisassociateStoresBuilder<T1, T2, T3, Vec<Store>> {
+            DisassociateStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                store_list: value,
+            }
+        }
+    }
+    impl GetImageTask {
+        /// Starts a [`GetImageTask`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetImageTaskBuilder<
+            unset::task_id,
+            unset::brand_id,
+            unset::image_generation_type,
+        > {
+            GetImageTaskBuilder {
+                task_id: unset::task_id,
+                brand_id: unset::brand_id,
+                image_generation_type: unset::image_generation_type,
+            }
+        }
+    }
+    /// Builds a [`GetImageTask`]; see [`GetImageTask::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetImageTaskBuilder<T1, T2, T3> {
+        task_id: T1,
+        brand_id: T2,
+        image_generation_type: T3,
+    }
+    impl GetImageTaskBuilder<OutRequestNo, String, ImageGenerationType> {
+        /// The finished value.
+        pub fn build(self) -> GetImageTask {
+            GetImageTask {
+                task_id: self.task_id,
+                brand_id: self.brand_id,
+                image_generation_type: self.image_generation_type,
+            }
+        }
+    }
+    impl<T2, T3> GetImageTaskBuilder<unset::task_id, T2, T3> {
+        /// Sets [`task_id`](GetImageTask::task_id).
+        pub fn task_id(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> GetImageTaskBuilder<OutRequestNo, T2, T3> {
+            GetImageTaskBuilder {
+                task_id: value.into(),
+                brand_id: self.brand_id,
+                image_generation_type: self.image_generation_type,
+            }
+        }
+    }
+    impl<T1, T3> GetImageTaskBuilder<T1, unset::brand_id, T3> {
+        /// Sets [`brand_id`](GetImageTask::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetImageTaskBuilder<T1, String, T3> {
+            GetImageTaskBuilder {
+                task_id: self.task_id,
+                brand_id: value.into(),
+                image_generation_type: self.image_generation_type,
+            }
+        }
+    }
+    impl<T1, T2> GetImageTaskBuilder<T1, T2, unset::image_generation_type> {
+        /// Sets [`image_generation_type`](GetImageTask::image_generation_type).
+        pub fn image_generation_type(
+            self,
+            value: impl Into<ImageGenerationType>,
+        ) -> GetImageTaskBuilder<T1, T2, ImageGenerationType> {
+            GetImageTaskBuilder {
+                task_id: self.task_id,
+                brand_id: self.brand_id,
+                image_generation_type: value.into(),
+            }
+        }
+    }
+    impl GetNotifyConfig {
+        /// Starts a [`GetNotifyConfig`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetNotifyConfigBuilder {
+            GetNotifyConfigBuilder {}
+        }
+    }
+    /// Builds a [`GetNotifyConfig`]; see [`GetNotifyConfig::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetNotifyConfigBuilder {}
+    impl GetNotifyConfigBuilder {
+        /// The finished value.
+        pub fn build(self) -> GetNotifyConfig {
+            GetNotifyConfig {}
+        }
+    }
+    impl GetProductCoupon {
+        /// Starts a [`GetProductCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetProductCouponBuilder<
+            unset::product_coupon_id,
+            unset::brand_id,
+        > {
+            GetProductCouponBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                brand_id: unset::brand_id,
+            }
+        }
+    }
+    /// Builds a [`GetProductCoupon`]; see [`GetProductCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetProductCouponBuilder<T1, T2> {
+        product_coupon_id: T1,
+        brand_id: T2,
+    }
+    impl GetProductCouponBuilder<String, String> {
+        /// The finished value.
+        pub fn build(self) -> GetProductCoupon {
+            GetProductCoupon {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+            }
+        }
+    }
+    impl<T2> GetProductCouponBuilder<unset::product_coupon_id, T2> {
+        /// Sets [`product_coupon_id`](GetProductCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetProductCouponBuilder<String, T2> {
+            GetProductCouponBuilder {
+                product_coupon_id: value.into(),
+                brand_id: self.brand_id,
+            }
+        }
+    }
+    impl<T1> GetProductCouponBuilder<T1, unset::brand_id> {
+        /// Sets [`brand_id`](GetProductCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetProductCouponBuilder<T1, String> {
+            GetProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: value.into(),
+            }
+        }
+    }
+    impl GetStock {
+        /// Starts a [`GetStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetStockBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+        > {
+            GetStockBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+            }
+        }
+    }
+    /// Builds a [`GetStock`]; see [`GetStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetStockBuilder<T1, T2, T3> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+    }
+    impl GetStockBuilder<String, StockId, String> {
+        /// The finished value.
+        pub fn build(self) -> GetStock {
+            GetStock {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+            }
+        }
+    }
+    impl<T2, T3> GetStockBuilder<unset::product_coupon_id, T2, T3> {
+        /// Sets [`product_coupon_id`](GetStock::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetStockBuilder<String, T2, T3> {
+            GetStockBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+            }
+        }
+    }
+    impl<T1, T3> GetStockBuilder<T1, unset::stock_id, T3> {
+        /// Sets [`stock_id`](GetStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetStockBuilder<T1, StockId, T3> {
+            GetStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+            }
+        }
+    }
+    impl<T1, T2> GetStockBuilder<T1, T2, unset::brand_id> {
+        /// Sets [`brand_id`](GetStock::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetStockBuilder<T1, T2, String> {
+            GetStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+            }
+        }
+    }
+    impl GetUserCoupon {
+        /// Starts a [`GetUserCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetUserCouponBuilder<
+            unset::openid,
+            unset::coupon_code,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+        > {
+            GetUserCouponBuilder {
+                openid: unset::openid,
+                coupon_code: unset::coupon_code,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+            }
+        }
+    }
+    /// Builds a [`GetUserCoupon`]; see [`GetUserCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetUserCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        openid: T1,
+        coupon_code: T2,
+        brand_id: T3,
+        product_coupon_id: T4,
+        stock_id: T5,
+        appid: T6,
+    }
+    impl GetUserCouponBuilder<OpenId, CouponCode, String, String, StockId, AppId> {
+        /// The finished value.
+        pub fn build(self) -> GetUserCoupon {
+            GetUserCoupon {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5, T6> GetUserCouponBuilder<unset::openid, T2, T3, T4, T5, T6> {
+        /// Sets [`openid`](GetUserCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> GetUserCouponBuilder<OpenId, T2, T3, T4, T5, T6> {
+            GetUserCouponBuilder {
+                openid: value.into(),
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+    > GetUserCouponBuilder<T1, unset::coupon_code, T3, T4, T5, T6> {
+        /// Sets [`coupon_code`](GetUserCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> GetUserCouponBuilder<T1, CouponCode, T3, T4, T5, T6> {
+            GetUserCouponBuilder {
+                openid: self.openid,
+                coupon_code: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5, T6> GetUserCouponBuilder<T1, T2, unset::brand_id, T4, T5, T6> {
+        /// Sets [`brand_id`](GetUserCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetUserCouponBuilder<T1, T2, String, T4, T5, T6> {
+            GetUserCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+    > GetUserCouponBuilder<T1, T2, T3, unset::product_coupon_id, T5, T6> {
+        /// Sets [`product_coupon_id`](GetUserCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetUserCouponBuilder<T1, T2, T3, String, T5, T6> {
+            GetUserCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T6> GetUserCouponBuilder<T1, T2, T3, T4, unset::stock_id, T6> {
+        /// Sets [`stock_id`](GetUserCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetUserCouponBuilder<T1, T2, T3, T4, StockId, T6> {
+            GetUserCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T5> GetUserCouponBuilder<T1, T2, T3, T4, T5, unset::appid> {
+        /// Sets [`appid`](GetUserCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> GetUserCouponBuilder<T1, T2, T3, T4, T5, AppId> {
+            GetUserCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+            }
+        }
+    }
+    impl ListAssociatedStores {
+        /// Starts a [`ListAssociatedStores`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListAssociatedStoresBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+        > {
+            ListAssociatedStoresBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                optional: ListAssociatedStoresOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListAssociatedStores`]; see [`ListAssociatedStores::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListAssociatedStoresBuilder<T1, T2, T3> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        optional: ListAssociatedStoresOptional,
+    }
+    impl ListAssociatedStoresBuilder<String, StockId, String> {
+        /// The finished value.
+        pub fn build(self) -> ListAssociatedStores {
+            ListAssociatedStores {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                page_size: self.optional.page_size,
+                page_token: self.optional.page_token,
+            }
+        }
+    }
+    impl<T2, T3> ListAssociatedStoresBuilder<unset::product_coupon_id, T2, T3> {
+        /// Sets [`product_coupon_id`](ListAssociatedStores::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListAssociatedStoresBuilder<String, T2, T3> {
+            ListAssociatedStoresBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> ListAssociatedStoresBuilder<T1, unset::stock_id, T3> {
+        /// Sets [`stock_id`](ListAssociatedStores::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ListAssociatedStoresBuilder<T1, StockId, T3> {
+            ListAssociatedStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> ListAssociatedStoresBuilder<T1, T2, unset::brand_id> {
+        /// Sets [`brand_id`](ListAssociatedStores::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListAssociatedStoresBuilder<T1, T2, String> {
+            ListAssociatedStoresBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListAssociatedStoresOptional {
+        page_size: Option<i64>,
+        page_token: Option<String>,
+    }
+    impl<T1, T2, T3> ListAssociatedStoresBuilder<T1, T2, T3> {
+        /// Sets [`page_size`](ListAssociatedStores::page_size).
+        pub fn page_size(mut self, value: i64) -> Self {
+            self.optional.page_size = Some(value);
+            self
+        }
+        /// Sets [`page_token`](ListAssociatedStores::page_token).
+        pub fn page_token(mut self, value: impl Into<String>) -> Self {
+            self.optional.page_token = Some(value.into());
+            self
+        }
+    }
+    impl ListStocks {
+        /// Starts a [`ListStocks`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListStocksBuilder<
+            unset::product_coupon_id,
+            unset::brand_id,
+        > {
+            ListStocksBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                brand_id: unset::brand_id,
+                optional: ListStocksOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListStocks`]; see [`ListStocks::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListStocksBuilder<T1, T2> {
+        product_coupon_id: T1,
+        brand_id: T2,
+        optional: ListStocksOptional,
+    }
+    impl ListStocksBuilder<String, String> {
+        /// The finished value.
+        pub fn build(self) -> ListStocks {
+            ListStocks {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                state: self.optional.state,
+                stock_bundle_id: self.optional.stock_bundle_id,
+                page_size: self.optional.page_size,
+                page_token: self.optional.page_token,
+            }
+        }
+    }
+    impl<T2> ListStocksBuilder<unset::product_coupon_id, T2> {
+        /// Sets [`product_coupon_id`](ListStocks::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListStocksBuilder<String, T2> {
+            ListStocksBuilder {
+                product_coupon_id: value.into(),
+                brand_id: self.brand_id,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> ListStocksBuilder<T1, unset::brand_id> {
+        /// Sets [`brand_id`](ListStocks::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListStocksBuilder<T1, String> {
+            ListStocksBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListStocksOptional {
+        state: Option<StockState>,
+        stock_bundle_id: Option<String>,
+        page_size: Option<i64>,
+        page_token: Option<String>,
+    }
+    impl<T1, T2> ListStocksBuilder<T1, T2> {
+        /// Sets [`state`](ListStocks::state).
+        pub fn state(mut self, value: impl Into<StockState>) -> Self {
+            self.optional.state = Some(value.into());
+            self
+        }
+        /// Sets [`stock_bundle_id`](ListStocks::stock_bundle_id).
+        pub fn stock_bundle_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.stock_bundle_id = Some(value.into());
+            self
+        }
+        /// Sets [`page_size`](ListStocks::page_size).
+        pub fn page_size(mut self, value: i64) -> Self {
+            self.optional.page_size = Some(value);
+            self
+        }
+        /// Sets [`page_token`](ListStocks::page_token).
+        pub fn page_token(mut self, value: impl Into<String>) -> Self {
+            self.optional.page_token = Some(value.into());
+            self
+        }
+    }
+    impl ListUserCoupons {
+        /// Starts a [`ListUserCoupons`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListUserCouponsBuilder<
+            unset::openid,
+            unset::brand_id,
+            unset::appid,
+        > {
+            ListUserCouponsBuilder {
+                openid: unset::openid,
+                brand_id: unset::brand_id,
+                appid: unset::appid,
+                optional: ListUserCouponsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListUserCoupons`]; see [`ListUserCoupons::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListUserCouponsBuilder<T1, T2, T3> {
+        openid: T1,
+        brand_id: T2,
+        appid: T3,
+        optional: ListUserCouponsOptional,
+    }
+    impl ListUserCouponsBuilder<OpenId, String, AppId> {
+        /// The finished value.
+        pub fn build(self) -> ListUserCoupons {
+            ListUserCoupons {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                appid: self.appid,
+                product_coupon_id: self.optional.product_coupon_id,
+                stock_id: self.optional.stock_id,
+                coupon_state: self.optional.coupon_state,
+                user_coupon_bundle_id: self.optional.user_coupon_bundle_id,
+                page_size: self.optional.page_size,
+                page_token: self.optional.page_token,
+            }
+        }
+    }
+    impl<T2, T3> ListUserCouponsBuilder<unset::openid, T2, T3> {
+        /// Sets [`openid`](ListUserCoupons::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> ListUserCouponsBuilder<OpenId, T2, T3> {
+            ListUserCouponsBuilder {
+                openid: value.into(),
+                brand_id: self.brand_id,
+                appid: self.appid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> ListUserCouponsBuilder<T1, unset::brand_id, T3> {
+        /// Sets [`brand_id`](ListUserCoupons::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListUserCouponsBuilder<T1, String, T3> {
+            ListUserCouponsBuilder {
+                openid: self.openid,
+                brand_id: value.into(),
+                appid: self.appid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> ListUserCouponsBuilder<T1, T2, unset::appid> {
+        /// Sets [`appid`](ListUserCoupons::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> ListUserCouponsBuilder<T1, T2, AppId> {
+            ListUserCouponsBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                appid: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListUserCouponsOptional {
+        product_coupon_id: Option<String>,
+        stock_id: Option<StockId>,
+        coupon_state: Option<CouponState>,
+        user_coupon_bundle_id: Option<String>,
+        page_size: Option<i64>,
+        page_token: Option<String>,
+    }
+    impl<T1, T2, T3> ListUserCouponsBuilder<T1, T2, T3> {
+        /// Sets [`product_coupon_id`](ListUserCoupons::product_coupon_id).
+        pub fn product_coupon_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.product_coupon_id = Some(value.into());
+            self
+        }
+        /// Sets [`stock_id`](ListUserCoupons::stock_id).
+        pub fn stock_id(mut self, value: impl Into<StockId>) -> Self {
+            self.optional.stock_id = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_state`](ListUserCoupons::coupon_state).
+        pub fn coupon_state(mut self, value: impl Into<CouponState>) -> Self {
+            self.optional.coupon_state = Some(value.into());
+            self
+        }
+        /// Sets [`user_coupon_bundle_id`](ListUserCoupons::user_coupon_bundle_id).
+        pub fn user_coupon_bundle_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.user_coupon_bundle_id = Some(value.into());
+            self
+        }
+        /// Sets [`page_size`](ListUserCoupons::page_size).
+        pub fn page_size(mut self, value: i64) -> Self {
+            self.optional.page_size = Some(value);
+            self
+        }
+        /// Sets [`page_token`](ListUserCoupons::page_token).
+        pub fn page_token(mut self, value: impl Into<String>) -> Self {
+            self.optional.page_token = Some(value.into());
+            self
+        }
+    }
+    impl PreSendCoupon {
+        /// Starts a [`PreSendCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> PreSendCouponBuilder<
+            unset::openid,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+            unset::send_request_no,
+        > {
+            PreSendCouponBuilder {
+                openid: unset::openid,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                send_request_no: unset::send_request_no,
+                optional: PreSendCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`PreSendCoupon`]; see [`PreSendCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PreSendCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        openid: T1,
+        brand_id: T2,
+        product_coupon_id: T3,
+        stock_id: T4,
+        appid: T5,
+        send_request_no: T6,
+        optional: PreSendCouponOptional,
+    }
+    impl PreSendCouponBuilder<OpenId, String, String, StockId, AppId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> PreSendCoupon {
+            PreSendCoupon {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                coupon_code: self.optional.coupon_code,
+                attach: self.optional.attach,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5, T6> PreSendCouponBuilder<unset::openid, T2, T3, T4, T5, T6> {
+        /// Sets [`openid`](PreSendCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> PreSendCouponBuilder<OpenId, T2, T3, T4, T5, T6> {
+            PreSendCouponBuilder {
+                openid: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5, T6> PreSendCouponBuilder<T1, unset::brand_id, T3, T4, T5, T6> {
+        /// Sets [`brand_id`](PreSendCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> PreSendCouponBuilder<T1, String, T3, T4, T5, T6> {
+            PreSendCouponBuilder {
+                openid: self.openid,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > PreSendCouponBuilder<T1, T2, unset::product_coupon_id, T4, T5, T6> {
+        /// Sets [`product_coupon_id`](PreSendCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> PreSendCouponBuilder<T1, T2, String, T4, T5, T6> {
+            PreSendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T5, T6> PreSendCouponBuilder<T1, T2, T3, unset::stock_id, T5, T6> {
+        /// Sets [`stock_id`](PreSendCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> PreSendCouponBuilder<T1, T2, T3, StockId, T5, T6> {
+            PreSendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T6> PreSendCouponBuilder<T1, T2, T3, T4, unset::appid, T6> {
+        /// Sets [`appid`](PreSendCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> PreSendCouponBuilder<T1, T2, T3, T4, AppId, T6> {
+            PreSendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+    > PreSendCouponBuilder<T1, T2, T3, T4, T5, unset::send_request_no> {
+        /// Sets [`send_request_no`](PreSendCoupon::send_request_no).
+        pub fn send_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> PreSendCouponBuilder<T1, T2, T3, T4, T5, OutRequestNo> {
+            PreSendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PreSendCouponOptional {
+        coupon_code: Option<CouponCode>,
+        attach: Option<String>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> PreSendCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`coupon_code`](PreSendCoupon::coupon_code).
+        pub fn coupon_code(mut self, value: impl Into<CouponCode>) -> Self {
+            self.optional.coupon_code = Some(value.into());
+            self
+        }
+        /// Sets [`attach`](PreSendCoupon::attach).
+        pub fn attach(mut self, value: impl Into<String>) -> Self {
+            self.optional.attach = Some(value.into());
+            self
+        }
+    }
+    impl PreSendCouponBundle {
+        /// Starts a [`PreSendCouponBundle`]; `build` is there once all that is required is given.
+        pub fn builder() -> PreSendCouponBundleBuilder<
+            unset::openid,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::appid,
+            unset::send_request_no,
+        > {
+            PreSendCouponBundleBuilder {
+                openid: unset::openid,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                appid: unset::appid,
+                send_request_no: unset::send_request_no,
+                optional: PreSendCouponBundleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`PreSendCouponBundle`]; see [`PreSendCouponBundle::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PreSendCouponBundleBuilder<T1, T2, T3, T4, T5, T6> {
+        openid: T1,
+        brand_id: T2,
+        product_coupon_id: T3,
+        stock_bundle_id: T4,
+        appid: T5,
+        send_request_no: T6,
+        optional: PreSendCouponBundleOptional,
+    }
+    impl PreSendCouponBundleBuilder<
+        OpenId,
+        String,
+        String,
+        String,
+        AppId,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> PreSendCouponBundle {
+            PreSendCouponBundle {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                attach: self.optional.attach,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > PreSendCouponBundleBuilder<unset::openid, T2, T3, T4, T5, T6> {
+        /// Sets [`openid`](PreSendCouponBundle::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> PreSendCouponBundleBuilder<OpenId, T2, T3, T4, T5, T6> {
+            PreSendCouponBundleBuilder {
+                openid: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+    > PreSendCouponBundleBuilder<T1, unset::brand_id, T3, T4, T5, T6> {
+        /// Sets [`brand_id`](PreSendCouponBundle::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> PreSendCouponBundleBuilder<T1, String, T3, T4, T5, T6> {
+            PreSendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > PreSendCouponBundleBuilder<T1, T2, unset::product_coupon_id, T4, T5, T6> {
+        /// Sets [`product_coupon_id`](PreSendCouponBundle::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> PreSendCouponBundleBuilder<T1, T2, String, T4, T5, T6> {
+            PreSendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+    > PreSendCouponBundleBuilder<T1, T2, T3, unset::stock_bundle_id, T5, T6> {
+        /// Sets [`stock_bundle_id`](PreSendCouponBundle::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> PreSendCouponBundleBuilder<T1, T2, T3, String, T5, T6> {
+            PreSendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+    > PreSendCouponBundleBuilder<T1, T2, T3, T4, unset::appid, T6> {
+        /// Sets [`appid`](PreSendCouponBundle::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> PreSendCouponBundleBuilder<T1, T2, T3, T4, AppId, T6> {
+            PreSendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: value.into(),
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+    > PreSendCouponBundleBuilder<T1, T2, T3, T4, T5, unset::send_request_no> {
+        /// Sets [`send_request_no`](PreSendCouponBundle::send_request_no).
+        pub fn send_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> PreSendCouponBundleBuilder<T1, T2, T3, T4, T5, OutRequestNo> {
+            PreSendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PreSendCouponBundleOptional {
+        attach: Option<String>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> PreSendCouponBundleBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`attach`](PreSendCouponBundle::attach).
+        pub fn attach(mut self, value: impl Into<String>) -> Self {
+            self.optional.attach = Some(value.into());
+            self
+        }
+    }
+    impl ReturnCoupon {
+        /// Starts a [`ReturnCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> ReturnCouponBuilder<
+            unset::openid,
+            unset::coupon_code,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+            unset::out_request_no,
+        > {
+            ReturnCouponBuilder {
+                openid: unset::openid,
+                coupon_code: unset::coupon_code,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                out_request_no: unset::out_request_no,
+                optional: ReturnCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ReturnCoupon`]; see [`ReturnCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ReturnCouponBuilder<T1, T2, T3, T4, T5, T6, T7> {
+        openid: T1,
+        coupon_code: T2,
+        brand_id: T3,
+        product_coupon_id: T4,
+        stock_id: T5,
+        appid: T6,
+        out_request_no: T7,
+        optional: ReturnCouponOptional,
+    }
+    impl ReturnCouponBuilder<
+        OpenId,
+        CouponCode,
+        String,
+        String,
+        StockId,
+        AppId,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> ReturnCoupon {
+            ReturnCoupon {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                sequential_coupon_index: self.optional.sequential_coupon_index,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ReturnCouponBuilder<unset::openid, T2, T3, T4, T5, T6, T7> {
+        /// Sets [`openid`](ReturnCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> ReturnCouponBuilder<OpenId, T2, T3, T4, T5, T6, T7> {
+            ReturnCouponBuilder {
+                openid: value.into(),
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ReturnCouponBuilder<T1, unset::coupon_code, T3, T4, T5, T6, T7> {
+        /// Sets [`coupon_code`](ReturnCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> ReturnCouponBuilder<T1, CouponCode, T3, T4, T5, T6, T7> {
+            ReturnCouponBuilder {
+                openid: self.openid,
+                coupon_code: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ReturnCouponBuilder<T1, T2, unset::brand_id, T4, T5, T6, T7> {
+        /// Sets [`brand_id`](ReturnCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> ReturnCouponBuilder<T1, T2, String, T4, T5, T6, T7> {
+            ReturnCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+    > ReturnCouponBuilder<T1, T2, T3, unset::product_coupon_id, T5, T6, T7> {
+        /// Sets [`product_coupon_id`](ReturnCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> ReturnCouponBuilder<T1, T2, T3, String, T5, T6, T7> {
+            ReturnCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+    > ReturnCouponBuilder<T1, T2, T3, T4, unset::stock_id, T6, T7> {
+        /// Sets [`stock_id`](ReturnCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ReturnCouponBuilder<T1, T2, T3, T4, StockId, T6, T7> {
+            ReturnCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+    > ReturnCouponBuilder<T1, T2, T3, T4, T5, unset::appid, T7> {
+        /// Sets [`appid`](ReturnCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> ReturnCouponBuilder<T1, T2, T3, T4, T5, AppId, T7> {
+            ReturnCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > ReturnCouponBuilder<T1, T2, T3, T4, T5, T6, unset::out_request_no> {
+        /// Sets [`out_request_no`](ReturnCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> ReturnCouponBuilder<T1, T2, T3, T4, T5, T6, OutRequestNo> {
+            ReturnCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ReturnCouponOptional {
+        sequential_coupon_index: Option<i64>,
+    }
+    impl<T1, T2, T3, T4, T5, T6, T7> ReturnCouponBuilder<T1, T2, T3, T4, T5, T6, T7> {
+        /// Sets [`sequential_coupon_index`](ReturnCoupon::sequential_coupon_index).
+        pub fn sequential_coupon_index(mut self, value: i64) -> Self {
+            self.optional.sequential_coupon_index = Some(value);
+            self
+        }
+    }
+    impl SendCoupon {
+        /// Starts a [`SendCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> SendCouponBuilder<
+            unset::openid,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+            unset::send_request_no,
+        > {
+            SendCouponBuilder {
+                openid: unset::openid,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                send_request_no: unset::send_request_no,
+                optional: SendCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SendCoupon`]; see [`SendCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SendCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        openid: T1,
+        brand_id: T2,
+        product_coupon_id: T3,
+        stock_id: T4,
+        appid: T5,
+        send_request_no: T6,
+        optional: SendCouponOptional,
+    }
+    impl SendCouponBuilder<OpenId, String, String, StockId, AppId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> SendCoupon {
+            SendCoupon {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                coupon_code: self.optional.coupon_code,
+                attach: self.optional.attach,
+                coupon_tag_info: self.optional.coupon_tag_info,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5, T6> SendCouponBuilder<unset::openid, T2, T3, T4, T5, T6> {
+        /// Sets [`openid`](SendCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> SendCouponBuilder<OpenId, T2, T3, T4, T5, T6> {
+            SendCouponBuilder {
+                openid: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5, T6> SendCouponBuilder<T1, unset::brand_id, T3, T4, T5, T6> {
+        /// Sets [`brand_id`](SendCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> SendCouponBuilder<T1, String, T3, T4, T5, T6> {
+            SendCouponBuilder {
+                openid: self.openid,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > SendCouponBuilder<T1, T2, unset::product_coupon_id, T4, T5, T6> {
+        /// Sets [`product_coupon_id`](SendCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> SendCouponBuilder<T1, T2, String, T4, T5, T6> {
+            SendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T5, T6> SendCouponBuilder<T1, T2, T3, unset::stock_id, T5, T6> {
+        /// Sets [`stock_id`](SendCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> SendCouponBuilder<T1, T2, T3, StockId, T5, T6> {
+            SendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T6> SendCouponBuilder<T1, T2, T3, T4, unset::appid, T6> {
+        /// Sets [`appid`](SendCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> SendCouponBuilder<T1, T2, T3, T4, AppId, T6> {
+            SendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+    > SendCouponBuilder<T1, T2, T3, T4, T5, unset::send_request_no> {
+        /// Sets [`send_request_no`](SendCoupon::send_request_no).
+        pub fn send_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> SendCouponBuilder<T1, T2, T3, T4, T5, OutRequestNo> {
+            SendCouponBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SendCouponOptional {
+        coupon_code: Option<CouponCode>,
+        attach: Option<String>,
+        coupon_tag_info: Option<CouponTagInfo>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> SendCouponBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`coupon_code`](SendCoupon::coupon_code).
+        pub fn coupon_code(mut self, value: impl Into<CouponCode>) -> Self {
+            self.optional.coupon_code = Some(value.into());
+            self
+        }
+        /// Sets [`attach`](SendCoupon::attach).
+        pub fn attach(mut self, value: impl Into<String>) -> Self {
+            self.optional.attach = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_tag_info`](SendCoupon::coupon_tag_info).
+        pub fn coupon_tag_info(mut self, value: CouponTagInfo) -> Self {
+            self.optional.coupon_tag_info = Some(value);
+            self
+        }
+    }
+    impl SendCouponBundle {
+        /// Starts a [`SendCouponBundle`]; `build` is there once all that is required is given.
+        pub fn builder() -> SendCouponBundleBuilder<
+            unset::openid,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::appid,
+            unset::send_request_no,
+        > {
+            SendCouponBundleBuilder {
+                openid: unset::openid,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                appid: unset::appid,
+                send_request_no: unset::send_request_no,
+                optional: SendCouponBundleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SendCouponBundle`]; see [`SendCouponBundle::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SendCouponBundleBuilder<T1, T2, T3, T4, T5, T6> {
+        openid: T1,
+        brand_id: T2,
+        product_coupon_id: T3,
+        stock_bundle_id: T4,
+        appid: T5,
+        send_request_no: T6,
+        optional: SendCouponBundleOptional,
+    }
+    impl SendCouponBundleBuilder<OpenId, String, String, String, AppId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> SendCouponBundle {
+            SendCouponBundle {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                attach: self.optional.attach,
+                coupon_tag_info: self.optional.coupon_tag_info,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5, T6> SendCouponBundleBuilder<unset::openid, T2, T3, T4, T5, T6> {
+        /// Sets [`openid`](SendCouponBundle::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> SendCouponBundleBuilder<OpenId, T2, T3, T4, T5, T6> {
+            SendCouponBundleBuilder {
+                openid: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+    > SendCouponBundleBuilder<T1, unset::brand_id, T3, T4, T5, T6> {
+        /// Sets [`brand_id`](SendCouponBundle::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> SendCouponBundleBuilder<T1, String, T3, T4, T5, T6> {
+            SendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > SendCouponBundleBuilder<T1, T2, unset::product_coupon_id, T4, T5, T6> {
+        /// Sets [`product_coupon_id`](SendCouponBundle::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> SendCouponBundleBuilder<T1, T2, String, T4, T5, T6> {
+            SendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+    > SendCouponBundleBuilder<T1, T2, T3, unset::stock_bundle_id, T5, T6> {
+        /// Sets [`stock_bundle_id`](SendCouponBundle::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> SendCouponBundleBuilder<T1, T2, T3, String, T5, T6> {
+            SendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T6> SendCouponBundleBuilder<T1, T2, T3, T4, unset::appid, T6> {
+        /// Sets [`appid`](SendCouponBundle::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> SendCouponBundleBuilder<T1, T2, T3, T4, AppId, T6> {
+            SendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: value.into(),
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+    > SendCouponBundleBuilder<T1, T2, T3, T4, T5, unset::send_request_no> {
+        /// Sets [`send_request_no`](SendCouponBundle::send_request_no).
+        pub fn send_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> SendCouponBundleBuilder<T1, T2, T3, T4, T5, OutRequestNo> {
+            SendCouponBundleBuilder {
+                openid: self.openid,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                appid: self.appid,
+                send_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SendCouponBundleOptional {
+        attach: Option<String>,
+        coupon_tag_info: Option<CouponTagInfo>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> SendCouponBundleBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`attach`](SendCouponBundle::attach).
+        pub fn attach(mut self, value: impl Into<String>) -> Self {
+            self.optional.attach = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_tag_info`](SendCouponBundle::coupon_tag_info).
+        pub fn coupon_tag_info(mut self, value: CouponTagInfo) -> Self {
+            self.optional.coupon_tag_info = Some(value);
+            self
+        }
+    }
+    impl SetNotifyConfig {
+        /// Starts a [`SetNotifyConfig`]; `build` is there once all that is required is given.
+        pub fn builder() -> SetNotifyConfigBuilder<unset::notify_url> {
+            SetNotifyConfigBuilder {
+                notify_url: unset::notify_url,
+            }
+        }
+    }
+    /// Builds a [`SetNotifyConfig`]; see [`SetNotifyConfig::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SetNotifyConfigBuilder<T1> {
+        notify_url: T1,
+    }
+    impl SetNotifyConfigBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> SetNotifyConfig {
+            SetNotifyConfig {
+                notify_url: self.notify_url,
+            }
+        }
+    }
+    impl SetNotifyConfigBuilder<unset::notify_url> {
+        /// Sets [`notify_url`](SetNotifyConfig::notify_url).
+        pub fn notify_url(
+            self,
+            value: impl Into<String>,
+        ) -> SetNotifyConfigBuilder<String> {
+            SetNotifyConfigBuilder {
+                notify_url: value.into(),
+            }
+        }
+    }
+    impl UpdateProductCoupon {
+        /// Starts a [`UpdateProductCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateProductCouponBuilder<
+            unset::product_coupon_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::display_info,
+        > {
+            UpdateProductCouponBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                display_info: unset::display_info,
+            }
+        }
+    }
+    /// Builds a [`UpdateProductCoupon`]; see [`UpdateProductCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateProductCouponBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        brand_id: T2,
+        out_request_no: T3,
+        display_info: T4,
+    }
+    impl UpdateProductCouponBuilder<
+        String,
+        String,
+        OutRequestNo,
+        ProductCouponDisplayInfo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> UpdateProductCoupon {
+            UpdateProductCoupon {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                display_info: self.display_info,
+            }
+        }
+    }
+    impl<T2, T3, T4> UpdateProductCouponBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](UpdateProductCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateProductCouponBuilder<String, T2, T3, T4> {
+            UpdateProductCouponBuilder {
+                product_coupon_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                display_info: self.display_info,
+            }
+        }
+    }
+    impl<T1, T3, T4> UpdateProductCouponBuilder<T1, unset::brand_id, T3, T4> {
+        /// Sets [`brand_id`](UpdateProductCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateProductCouponBuilder<T1, String, T3, T4> {
+            UpdateProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                display_info: self.display_info,
+            }
+        }
+    }
+    impl<T1, T2, T4> UpdateProductCouponBuilder<T1, T2, unset::out_request_no, T4> {
+        /// Sets [`out_request_no`](UpdateProductCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateProductCouponBuilder<T1, T2, OutRequestNo, T4> {
+            UpdateProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                display_info: self.display_info,
+            }
+        }
+    }
+    impl<T1, T2, T3> UpdateProductCouponBuilder<T1, T2, T3, unset::display_info> {
+        /// Sets [`display_info`](UpdateProductCoupon::display_info).
+        pub fn display_info(
+            self,
+            value: ProductCouponDisplayInfo,
+        ) -> UpdateProductCouponBuilder<T1, T2, T3, ProductCouponDisplayInfo> {
+            UpdateProductCouponBuilder {
+                product_coupon_id: self.product_coupon_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                display_info: value,
+            }
+        }
+    }
+    impl UpdateStock {
+        /// Starts a [`UpdateStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+            unset::out_request_no,
+        > {
+            UpdateStockBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                optional: UpdateStockOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStock`]; see [`UpdateStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        out_request_no: T4,
+        optional: UpdateStockOptional,
+    }
+    impl UpdateStockBuilder<String, StockId, String, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> UpdateStock {
+            UpdateStock {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                remark: self.optional.remark,
+                usage_rule_display_info: self.optional.usage_rule_display_info,
+                coupon_display_info: self.optional.coupon_display_info,
+                notify_config: self.optional.notify_config,
+                store_scope: self.optional.store_scope,
+            }
+        }
+    }
+    impl<T2, T3, T4> UpdateStockBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](UpdateStock::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBuilder<String, T2, T3, T4> {
+            UpdateStockBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4> UpdateStockBuilder<T1, unset::stock_id, T3, T4> {
+        /// Sets [`stock_id`](UpdateStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UpdateStockBuilder<T1, StockId, T3, T4> {
+            UpdateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4> UpdateStockBuilder<T1, T2, unset::brand_id, T4> {
+        /// Sets [`brand_id`](UpdateStock::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBuilder<T1, T2, String, T4> {
+            UpdateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3> UpdateStockBuilder<T1, T2, T3, unset::out_request_no> {
+        /// Sets [`out_request_no`](UpdateStock::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateStockBuilder<T1, T2, T3, OutRequestNo> {
+            UpdateStockBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockOptional {
+        remark: Option<String>,
+        usage_rule_display_info: Option<UsageRuleDisplayInfo>,
+        coupon_display_info: Option<CouponDisplayInfo>,
+        notify_config: Option<NotifyConfig>,
+        store_scope: Option<StoreScope>,
+    }
+    impl<T1, T2, T3, T4> UpdateStockBuilder<T1, T2, T3, T4> {
+        /// Sets [`remark`](UpdateStock::remark).
+        pub fn remark(mut self, value: impl Into<String>) -> Self {
+            self.optional.remark = Some(value.into());
+            self
+        }
+        /// Sets [`usage_rule_display_info`](UpdateStock::usage_rule_display_info).
+        pub fn usage_rule_display_info(mut self, value: UsageRuleDisplayInfo) -> Self {
+            self.optional.usage_rule_display_info = Some(value);
+            self
+        }
+        /// Sets [`coupon_display_info`](UpdateStock::coupon_display_info).
+        pub fn coupon_display_info(mut self, value: CouponDisplayInfo) -> Self {
+            self.optional.coupon_display_info = Some(value);
+            self
+        }
+        /// Sets [`notify_config`](UpdateStock::notify_config).
+        pub fn notify_config(mut self, value: NotifyConfig) -> Self {
+            self.optional.notify_config = Some(value);
+            self
+        }
+        /// Sets [`store_scope`](UpdateStock::store_scope).
+        pub fn store_scope(mut self, value: impl Into<StoreScope>) -> Self {
+            self.optional.store_scope = Some(value.into());
+            self
+        }
+    }
+    impl UpdateStockBudget {
+        /// Starts a [`UpdateStockBudget`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockBudgetBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::update_mode,
+        > {
+            UpdateStockBudgetBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                update_mode: unset::update_mode,
+                optional: UpdateStockBudgetOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStockBudget`]; see [`UpdateStockBudget::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockBudgetBuilder<T1, T2, T3, T4, T5> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        out_request_no: T4,
+        update_mode: T5,
+        optional: UpdateStockBudgetOptional,
+    }
+    impl UpdateStockBudgetBuilder<
+        String,
+        StockId,
+        String,
+        OutRequestNo,
+        BudgetUpdateMode,
+    > {
+        /// The finished value.
+        pub fn build(self) -> UpdateStockBudget {
+            UpdateStockBudget {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                current_max_count: self.optional.current_max_count,
+                target_max_count: self.optional.target_max_count,
+                current_max_count_per_day: self.optional.current_max_count_per_day,
+                target_max_count_per_day: self.optional.target_max_count_per_day,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+    > UpdateStockBudgetBuilder<unset::product_coupon_id, T2, T3, T4, T5> {
+        /// Sets [`product_coupon_id`](UpdateStockBudget::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBudgetBuilder<String, T2, T3, T4, T5> {
+            UpdateStockBudgetBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> UpdateStockBudgetBuilder<T1, unset::stock_id, T3, T4, T5> {
+        /// Sets [`stock_id`](UpdateStockBudget::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UpdateStockBudgetBuilder<T1, StockId, T3, T4, T5> {
+            UpdateStockBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> UpdateStockBudgetBuilder<T1, T2, unset::brand_id, T4, T5> {
+        /// Sets [`brand_id`](UpdateStockBudget::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBudgetBuilder<T1, T2, String, T4, T5> {
+            UpdateStockBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+    > UpdateStockBudgetBuilder<T1, T2, T3, unset::out_request_no, T5> {
+        /// Sets [`out_request_no`](UpdateStockBudget::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateStockBudgetBuilder<T1, T2, T3, OutRequestNo, T5> {
+            UpdateStockBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> UpdateStockBudgetBuilder<T1, T2, T3, T4, unset::update_mode> {
+        /// Sets [`update_mode`](UpdateStockBudget::update_mode).
+        pub fn update_mode(
+            self,
+            value: impl Into<BudgetUpdateMode>,
+        ) -> UpdateStockBudgetBuilder<T1, T2, T3, T4, BudgetUpdateMode> {
+            UpdateStockBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockBudgetOptional {
+        current_max_count: Option<i64>,
+        target_max_count: Option<i64>,
+        current_max_count_per_day: Option<i64>,
+        target_max_count_per_day: Option<i64>,
+    }
+    impl<T1, T2, T3, T4, T5> UpdateStockBudgetBuilder<T1, T2, T3, T4, T5> {
+        /// Sets [`current_max_count`](UpdateStockBudget::current_max_count).
+        pub fn current_max_count(mut self, value: i64) -> Self {
+            self.optional.current_max_count = Some(value);
+            self
+        }
+        /// Sets [`target_max_count`](UpdateStockBudget::target_max_count).
+        pub fn target_max_count(mut self, value: i64) -> Self {
+            self.optional.target_max_count = Some(value);
+            self
+        }
+        /// Sets [`current_max_count_per_day`](UpdateStockBudget::current_max_count_per_day).
+        pub fn current_max_count_per_day(mut self, value: i64) -> Self {
+            self.optional.current_max_count_per_day = Some(value);
+            self
+        }
+        /// Sets [`target_max_count_per_day`](UpdateStockBudget::target_max_count_per_day).
+        pub fn target_max_count_per_day(mut self, value: i64) -> Self {
+            self.optional.target_max_count_per_day = Some(value);
+            self
+        }
+    }
+    impl UpdateStockBundle {
+        /// Starts a [`UpdateStockBundle`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockBundleBuilder<
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::brand_id,
+            unset::out_request_no,
+        > {
+            UpdateStockBundleBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                optional: UpdateStockBundleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStockBundle`]; see [`UpdateStockBundle::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockBundleBuilder<T1, T2, T3, T4> {
+        product_coupon_id: T1,
+        stock_bundle_id: T2,
+        brand_id: T3,
+        out_request_no: T4,
+        optional: UpdateStockBundleOptional,
+    }
+    impl UpdateStockBundleBuilder<String, String, String, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> UpdateStockBundle {
+            UpdateStockBundle {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                remark: self.optional.remark,
+                usage_rule_display_info: self.optional.usage_rule_display_info,
+                coupon_display_info: self.optional.coupon_display_info,
+                notify_config: self.optional.notify_config,
+                store_scope: self.optional.store_scope,
+            }
+        }
+    }
+    impl<T2, T3, T4> UpdateStockBundleBuilder<unset::product_coupon_id, T2, T3, T4> {
+        /// Sets [`product_coupon_id`](UpdateStockBundle::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBundleBuilder<String, T2, T3, T4> {
+            UpdateStockBundleBuilder {
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4> UpdateStockBundleBuilder<T1, unset::stock_bundle_id, T3, T4> {
+        /// Sets [`stock_bundle_id`](UpdateStockBundle::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBundleBuilder<T1, String, T3, T4> {
+            UpdateStockBundleBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4> UpdateStockBundleBuilder<T1, T2, unset::brand_id, T4> {
+        /// Sets [`brand_id`](UpdateStockBundle::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBundleBuilder<T1, T2, String, T4> {
+            UpdateStockBundleBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3> UpdateStockBundleBuilder<T1, T2, T3, unset::out_request_no> {
+        /// Sets [`out_request_no`](UpdateStockBundle::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateStockBundleBuilder<T1, T2, T3, OutRequestNo> {
+            UpdateStockBundleBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockBundleOptional {
+        remark: Option<String>,
+        usage_rule_display_info: Option<UsageRuleDisplayInfo>,
+        coupon_display_info: Option<CouponDisplayInfo>,
+        notify_config: Option<NotifyConfig>,
+        store_scope: Option<StoreScope>,
+    }
+    impl<T1, T2, T3, T4> UpdateStockBundleBuilder<T1, T2, T3, T4> {
+        /// Sets [`remark`](UpdateStockBundle::remark).
+        pub fn remark(mut self, value: impl Into<String>) -> Self {
+            self.optional.remark = Some(value.into());
+            self
+        }
+        /// Sets [`usage_rule_display_info`](UpdateStockBundle::usage_rule_display_info).
+        pub fn usage_rule_display_info(mut self, value: UsageRuleDisplayInfo) -> Self {
+            self.optional.usage_rule_display_info = Some(value);
+            self
+        }
+        /// Sets [`coupon_display_info`](UpdateStockBundle::coupon_display_info).
+        pub fn coupon_display_info(mut self, value: CouponDisplayInfo) -> Self {
+            self.optional.coupon_display_info = Some(value);
+            self
+        }
+        /// Sets [`notify_config`](UpdateStockBundle::notify_config).
+        pub fn notify_config(mut self, value: NotifyConfig) -> Self {
+            self.optional.notify_config = Some(value);
+            self
+        }
+        /// Sets [`store_scope`](UpdateStockBundle::store_scope).
+        pub fn store_scope(mut self, value: impl Into<StoreScope>) -> Self {
+            self.optional.store_scope = Some(value.into());
+            self
+        }
+    }
+    impl UpdateStockBundleBudget {
+        /// Starts a [`UpdateStockBundleBudget`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockBundleBudgetBuilder<
+            unset::product_coupon_id,
+            unset::stock_bundle_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::update_mode,
+        > {
+            UpdateStockBundleBudgetBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_bundle_id: unset::stock_bundle_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                update_mode: unset::update_mode,
+                optional: UpdateStockBundleBudgetOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStockBundleBudget`]; see [`UpdateStockBundleBudget::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockBundleBudgetBuilder<T1, T2, T3, T4, T5> {
+        product_coupon_id: T1,
+        stock_bundle_id: T2,
+        brand_id: T3,
+        out_request_no: T4,
+        update_mode: T5,
+        optional: UpdateStockBundleBudgetOptional,
+    }
+    impl UpdateStockBundleBudgetBuilder<
+        String,
+        String,
+        String,
+        OutRequestNo,
+        BudgetUpdateMode,
+    > {
+        /// The finished value.
+        pub fn build(self) -> UpdateStockBundleBudget {
+            UpdateStockBundleBudget {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                current_max_count: self.optional.current_max_count,
+                target_max_count: self.optional.target_max_count,
+                current_max_count_per_day: self.optional.current_max_count_per_day,
+                target_max_count_per_day: self.optional.target_max_count_per_day,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+    > UpdateStockBundleBudgetBuilder<unset::product_coupon_id, T2, T3, T4, T5> {
+        /// Sets [`product_coupon_id`](UpdateStockBundleBudget::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBundleBudgetBuilder<String, T2, T3, T4, T5> {
+            UpdateStockBundleBudgetBuilder {
+                product_coupon_id: value.into(),
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+    > UpdateStockBundleBudgetBuilder<T1, unset::stock_bundle_id, T3, T4, T5> {
+        /// Sets [`stock_bundle_id`](UpdateStockBundleBudget::stock_bundle_id).
+        pub fn stock_bundle_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBundleBudgetBuilder<T1, String, T3, T4, T5> {
+            UpdateStockBundleBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+    > UpdateStockBundleBudgetBuilder<T1, T2, unset::brand_id, T4, T5> {
+        /// Sets [`brand_id`](UpdateStockBundleBudget::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UpdateStockBundleBudgetBuilder<T1, T2, String, T4, T5> {
+            UpdateStockBundleBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+    > UpdateStockBundleBudgetBuilder<T1, T2, T3, unset::out_request_no, T5> {
+        /// Sets [`out_request_no`](UpdateStockBundleBudget::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateStockBundleBudgetBuilder<T1, T2, T3, OutRequestNo, T5> {
+            UpdateStockBundleBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                update_mode: self.update_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+    > UpdateStockBundleBudgetBuilder<T1, T2, T3, T4, unset::update_mode> {
+        /// Sets [`update_mode`](UpdateStockBundleBudget::update_mode).
+        pub fn update_mode(
+            self,
+            value: impl Into<BudgetUpdateMode>,
+        ) -> UpdateStockBundleBudgetBuilder<T1, T2, T3, T4, BudgetUpdateMode> {
+            UpdateStockBundleBudgetBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_bundle_id: self.stock_bundle_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                update_mode: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockBundleBudgetOptional {
+        current_max_count: Option<i64>,
+        target_max_count: Option<i64>,
+        current_max_count_per_day: Option<i64>,
+        target_max_count_per_day: Option<i64>,
+    }
+    impl<T1, T2, T3, T4, T5> UpdateStockBundleBudgetBuilder<T1, T2, T3, T4, T5> {
+        /// Sets [`current_max_count`](UpdateStockBundleBudget::current_max_count).
+        pub fn current_max_count(mut self, value: i64) -> Self {
+            self.optional.current_max_count = Some(value);
+            self
+        }
+        /// Sets [`target_max_count`](UpdateStockBundleBudget::target_max_count).
+        pub fn target_max_count(mut self, value: i64) -> Self {
+            self.optional.target_max_count = Some(value);
+            self
+        }
+        /// Sets [`current_max_count_per_day`](UpdateStockBundleBudget::current_max_count_per_day).
+        pub fn current_max_count_per_day(mut self, value: i64) -> Self {
+            self.optional.current_max_count_per_day = Some(value);
+            self
+        }
+        /// Sets [`target_max_count_per_day`](UpdateStockBundleBudget::target_max_count_per_day).
+        pub fn target_max_count_per_day(mut self, value: i64) -> Self {
+            self.optional.target_max_count_per_day = Some(value);
+            self
+        }
+    }
+    impl UploadCouponCodes {
+        /// Starts a [`UploadCouponCodes`]; `build` is there once all that is required is given.
+        pub fn builder() -> UploadCouponCodesBuilder<
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::brand_id,
+            unset::out_request_no,
+            unset::code_list,
+        > {
+            UploadCouponCodesBuilder {
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                brand_id: unset::brand_id,
+                out_request_no: unset::out_request_no,
+                code_list: unset::code_list,
+            }
+        }
+    }
+    /// Builds a [`UploadCouponCodes`]; see [`UploadCouponCodes::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UploadCouponCodesBuilder<T1, T2, T3, T4, T5> {
+        product_coupon_id: T1,
+        stock_id: T2,
+        brand_id: T3,
+        out_request_no: T4,
+        code_list: T5,
+    }
+    impl UploadCouponCodesBuilder<
+        String,
+        StockId,
+        String,
+        OutRequestNo,
+        Vec<CouponCode>,
+    > {
+        /// The finished value.
+        pub fn build(self) -> UploadCouponCodes {
+            UploadCouponCodes {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                code_list: self.code_list,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+    > UploadCouponCodesBuilder<unset::product_coupon_id, T2, T3, T4, T5> {
+        /// Sets [`product_coupon_id`](UploadCouponCodes::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UploadCouponCodesBuilder<String, T2, T3, T4, T5> {
+            UploadCouponCodesBuilder {
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                code_list: self.code_list,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> UploadCouponCodesBuilder<T1, unset::stock_id, T3, T4, T5> {
+        /// Sets [`stock_id`](UploadCouponCodes::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UploadCouponCodesBuilder<T1, StockId, T3, T4, T5> {
+            UploadCouponCodesBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                code_list: self.code_list,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> UploadCouponCodesBuilder<T1, T2, unset::brand_id, T4, T5> {
+        /// Sets [`brand_id`](UploadCouponCodes::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UploadCouponCodesBuilder<T1, T2, String, T4, T5> {
+            UploadCouponCodesBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: value.into(),
+                out_request_no: self.out_request_no,
+                code_list: self.code_list,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+    > UploadCouponCodesBuilder<T1, T2, T3, unset::out_request_no, T5> {
+        /// Sets [`out_request_no`](UploadCouponCodes::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UploadCouponCodesBuilder<T1, T2, T3, OutRequestNo, T5> {
+            UploadCouponCodesBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: value.into(),
+                code_list: self.code_list,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> UploadCouponCodesBuilder<T1, T2, T3, T4, unset::code_list> {
+        /// Sets [`code_list`](UploadCouponCodes::code_list).
+        pub fn code_list(
+            self,
+            value: Vec<CouponCode>,
+        ) -> UploadCouponCodesBuilder<T1, T2, T3, T4, Vec<CouponCode>> {
+            UploadCouponCodesBuilder {
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                brand_id: self.brand_id,
+                out_request_no: self.out_request_no,
+                code_list: value,
+            }
+        }
+    }
+    impl UploadImage {
+        /// Starts a [`UploadImage`]; `build` is there once all that is required is given.
+        pub fn builder() -> UploadImageBuilder<unset::filename, unset::sha256> {
+            UploadImageBuilder {
+                filename: unset::filename,
+                sha256: unset::sha256,
+            }
+        }
+    }
+    /// Builds a [`UploadImage`]; see [`UploadImage::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UploadImageBuilder<T1, T2> {
+        filename: T1,
+        sha256: T2,
+    }
+    impl UploadImageBuilder<String, String> {
+        /// The finished value.
+        pub fn build(self) -> UploadImage {
+            UploadImage {
+                filename: self.filename,
+                sha256: self.sha256,
+            }
+        }
+    }
+    impl<T2> UploadImageBuilder<unset::filename, T2> {
+        /// Sets [`filename`](UploadImage::filename).
+        pub fn filename(
+            self,
+            value: impl Into<String>,
+        ) -> UploadImageBuilder<String, T2> {
+            UploadImageBuilder {
+                filename: value.into(),
+                sha256: self.sha256,
+            }
+        }
+    }
+    impl<T1> UploadImageBuilder<T1, unset::sha256> {
+        /// Sets [`sha256`](UploadImage::sha256).
+        pub fn sha256(self, value: impl Into<String>) -> UploadImageBuilder<T1, String> {
+            UploadImageBuilder {
+                filename: self.filename,
+                sha256: value.into(),
+            }
+        }
+    }
+    impl UseCoupon {
+        /// Starts a [`UseCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> UseCouponBuilder<
+            unset::openid,
+            unset::coupon_code,
+            unset::brand_id,
+            unset::product_coupon_id,
+            unset::stock_id,
+            unset::appid,
+            unset::use_time,
+            unset::out_request_no,
+        > {
+            UseCouponBuilder {
+                openid: unset::openid,
+                coupon_code: unset::coupon_code,
+                brand_id: unset::brand_id,
+                product_coupon_id: unset::product_coupon_id,
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                use_time: unset::use_time,
+                out_request_no: unset::out_request_no,
+                optional: UseCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UseCoupon`]; see [`UseCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UseCouponBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        openid: T1,
+        coupon_code: T2,
+        brand_id: T3,
+        product_coupon_id: T4,
+        stock_id: T5,
+        appid: T6,
+        use_time: T7,
+        out_request_no: T8,
+        optional: UseCouponOptional,
+    }
+    impl UseCouponBuilder<
+        OpenId,
+        CouponCode,
+        String,
+        String,
+        StockId,
+        AppId,
+        Timestamp,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> UseCoupon {
+            UseCoupon {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                associated_order_info: self.optional.associated_order_info,
+                sequential_coupon_index: self.optional.sequential_coupon_index,
+                store_id: self.optional.store_id,
+                associated_pay_score_order_info: self
+                    .optional
+                    .associated_pay_score_order_info,
+                saved_amount: self.optional.saved_amount,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > UseCouponBuilder<unset::openid, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`openid`](UseCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> UseCouponBuilder<OpenId, T2, T3, T4, T5, T6, T7, T8> {
+            UseCouponBuilder {
+                openid: value.into(),
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > UseCouponBuilder<T1, unset::coupon_code, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`coupon_code`](UseCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> UseCouponBuilder<T1, CouponCode, T3, T4, T5, T6, T7, T8> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: value.into(),
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > UseCouponBuilder<T1, T2, unset::brand_id, T4, T5, T6, T7, T8> {
+        /// Sets [`brand_id`](UseCoupon::brand_id).
+        pub fn brand_id(
+            self,
+            value: impl Into<String>,
+        ) -> UseCouponBuilder<T1, T2, String, T4, T5, T6, T7, T8> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: value.into(),
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+    > UseCouponBuilder<T1, T2, T3, unset::product_coupon_id, T5, T6, T7, T8> {
+        /// Sets [`product_coupon_id`](UseCoupon::product_coupon_id).
+        pub fn product_coupon_id(
+            self,
+            value: impl Into<String>,
+        ) -> UseCouponBuilder<T1, T2, T3, String, T5, T6, T7, T8> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: value.into(),
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+    > UseCouponBuilder<T1, T2, T3, T4, unset::stock_id, T6, T7, T8> {
+        /// Sets [`stock_id`](UseCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UseCouponBuilder<T1, T2, T3, T4, StockId, T6, T7, T8> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: value.into(),
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+    > UseCouponBuilder<T1, T2, T3, T4, T5, unset::appid, T7, T8> {
+        /// Sets [`appid`](UseCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> UseCouponBuilder<T1, T2, T3, T4, T5, AppId, T7, T8> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: value.into(),
+                use_time: self.use_time,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+    > UseCouponBuilder<T1, T2, T3, T4, T5, T6, unset::use_time, T8> {
+        /// Sets [`use_time`](UseCoupon::use_time).
+        pub fn use_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> UseCouponBuilder<T1, T2, T3, T4, T5, T6, Timestamp, T8> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > UseCouponBuilder<T1, T2, T3, T4, T5, T6, T7, unset::out_request_no> {
+        /// Sets [`out_request_no`](UseCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UseCouponBuilder<T1, T2, T3, T4, T5, T6, T7, OutRequestNo> {
+            UseCouponBuilder {
+                openid: self.openid,
+                coupon_code: self.coupon_code,
+                brand_id: self.brand_id,
+                product_coupon_id: self.product_coupon_id,
+                stock_id: self.stock_id,
+                appid: self.appid,
+                use_time: self.use_time,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UseCouponOptional {
+        associated_order_info: Option<AssociatedOrder>,
+        sequential_coupon_index: Option<i64>,
+        store_id: Option<String>,
+        associated_pay_score_order_info: Option<AssociatedPayScoreOrder>,
+        saved_amount: Option<Fen>,
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > UseCouponBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`associated_order_info`](UseCoupon::associated_order_info).
+        pub fn associated_order_info(mut self, value: AssociatedOrder) -> Self {
+            self.optional.associated_order_info = Some(value);
+            self
+        }
+        /// Sets [`sequential_coupon_index`](UseCoupon::sequential_coupon_index).
+        pub fn sequential_coupon_index(mut self, value: i64) -> Self {
+            self.optional.sequential_coupon_index = Some(value);
+            self
+        }
+        /// Sets [`store_id`](UseCoupon::store_id).
+        pub fn store_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.store_id = Some(value.into());
+            self
+        }
+        /// Sets [`associated_pay_score_order_info`](UseCoupon::associated_pay_score_order_info).
+        pub fn associated_pay_score_order_info(
+            mut self,
+            value: AssociatedPayScoreOrder,
+        ) -> Self {
+            self.optional.associated_pay_score_order_info = Some(value);
+            self
+        }
+        /// Sets [`saved_amount`](UseCoupon::saved_amount).
+        pub fn saved_amount(mut self, value: Fen) -> Self {
+            self.optional.saved_amount = Some(value);
+            self
+        }
+    }
+    impl NormalRule {
+        /// Starts a [`NormalRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> NormalRuleBuilder<unset::threshold, unset::discount_amount> {
+            NormalRuleBuilder {
+                threshold: unset::threshold,
+                discount_amount: unset::discount_amount,
+            }
+        }
+    }
+    /// Builds a [`NormalRule`]; see [`NormalRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct NormalRuleBuilder<T1, T2> {
+        threshold: T1,
+        discount_amount: T2,
+    }
+    impl NormalRuleBuilder<Fen, Fen> {
+        /// The finished value.
+        pub fn build(self) -> NormalRule {
+            NormalRule {
+                threshold: self.threshold,
+                discount_amount: self.discount_amount,
+            }
+        }
+    }
+    impl<T2> NormalRuleBuilder<unset::threshold, T2> {
+        /// Sets [`threshold`](NormalRule::threshold).
+        pub fn threshold(self, value: Fen) -> NormalRuleBuilder<Fen, T2> {
+            NormalRuleBuilder {
+                threshold: value,
+                discount_amount: self.discount_amount,
+            }
+        }
+    }
+    impl<T1> NormalRuleBuilder<T1, unset::discount_amount> {
+        /// Sets [`discount_amount`](NormalRule::discount_amount).
+        pub fn discount_amount(self, value: Fen) -> NormalRuleBuilder<T1, Fen> {
+            NormalRuleBuilder {
+                threshold: self.threshold,
+                discount_amount: value,
+            }
+        }
+    }
+    impl DiscountRule {
+        /// Starts a [`DiscountRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> DiscountRuleBuilder<unset::threshold, unset::percent_off> {
+            DiscountRuleBuilder {
+                threshold: unset::threshold,
+                percent_off: unset::percent_off,
+            }
+        }
+    }
+    /// Builds a [`DiscountRule`]; see [`DiscountRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DiscountRuleBuilder<T1, T2> {
+        threshold: T1,
+        percent_off: T2,
+    }
+    impl DiscountRuleBuilder<Fen, i64> {
+        /// The finished value.
+        pub fn build(self) -> DiscountRule {
+            DiscountRule {
+                threshold: self.threshold,
+                percent_off: self.percent_off,
+            }
+        }
+    }
+    impl<T2> DiscountRuleBuilder<unset::threshold, T2> {
+        /// Sets [`threshold`](DiscountRule::threshold).
+        pub fn threshold(self, value: Fen) -> DiscountRuleBuilder<Fen, T2> {
+            DiscountRuleBuilder {
+                threshold: value,
+                percent_off: self.percent_off,
+            }
+        }
+    }
+    impl<T1> DiscountRuleBuilder<T1, unset::percent_off> {
+        /// Sets [`percent_off`](DiscountRule::percent_off).
+        pub fn percent_off(self, value: i64) -> DiscountRuleBuilder<T1, i64> {
+            DiscountRuleBuilder {
+                threshold: self.threshold,
+                percent_off: value,
+            }
+        }
+    }
+    impl ExchangeRule {
+        /// Starts a [`ExchangeRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> ExchangeRuleBuilder<
+            unset::threshold,
+            unset::exchange_price,
+        > {
+            ExchangeRuleBuilder {
+                threshold: unset::threshold,
+                exchange_price: unset::exchange_price,
+            }
+        }
+    }
+    /// Builds a [`ExchangeRule`]; see [`ExchangeRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ExchangeRuleBuilder<T1, T2> {
+        threshold: T1,
+        exchange_price: T2,
+    }
+    impl ExchangeRuleBuilder<Fen, Fen> {
+        /// The finished value.
+        pub fn build(self) -> ExchangeRule {
+            ExchangeRule {
+                threshold: self.threshold,
+                exchange_price: self.exchange_price,
+            }
+        }
+    }
+    impl<T2> ExchangeRuleBuilder<unset::threshold, T2> {
+        /// Sets [`threshold`](ExchangeRule::threshold).
+        pub fn threshold(self, value: Fen) -> ExchangeRuleBuilder<Fen, T2> {
+            ExchangeRuleBuilder {
+                threshold: value,
+                exchange_price: self.exchange_price,
+            }
+        }
+    }
+    impl<T1> ExchangeRuleBuilder<T1, unset::exchange_price> {
+        /// Sets [`exchange_price`](ExchangeRule::exchange_price).
+        pub fn exchange_price(self, value: Fen) -> ExchangeRuleBuilder<T1, Fen> {
+            ExchangeRuleBuilder {
+                threshold: self.threshold,
+                exchange_price: value,
+            }
+        }
+    }
+    impl SingleUsageInfo {
+        /// Starts a [`SingleUsageInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> SingleUsageInfoBuilder {
+            SingleUsageInfoBuilder {
+                optional: SingleUsageInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SingleUsageInfo`]; see [`SingleUsageInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SingleUsageInfoBuilder {
+        optional: SingleUsageInfoOptional,
+    }
+    impl SingleUsageInfoBuilder {
+        /// The finished value.
+        pub fn build(self) -> SingleUsageInfo {
+            SingleUsageInfo {
+                normal_coupon: self.optional.normal_coupon,
+                discount_coupon: self.optional.discount_coupon,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SingleUsageInfoOptional {
+        normal_coupon: Option<NormalRule>,
+        discount_coupon: Option<DiscountRule>,
+    }
+    impl SingleUsageInfoBuilder {
+        /// Sets [`normal_coupon`](SingleUsageInfo::normal_coupon).
+        pub fn normal_coupon(mut self, value: NormalRule) -> Self {
+            self.optional.normal_coupon = Some(value);
+            self
+        }
+        /// Sets [`discount_coupon`](SingleUsageInfo::discount_coupon).
+        pub fn discount_coupon(mut self, value: DiscountRule) -> Self {
+            self.optional.discount_coupon = Some(value);
+            self
+        }
+    }
+    impl ProgressiveBundleUsageInfo {
+        /// Starts a [`ProgressiveBundleUsageInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> ProgressiveBundleUsageInfoBuilder<unset::count> {
+            ProgressiveBundleUsageInfoBuilder {
+                count: unset::count,
+                optional: ProgressiveBundleUsageInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ProgressiveBundleUsageInfo`]; see [`ProgressiveBundleUsageInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ProgressiveBundleUsageInfoBuilder<T1> {
+        count: T1,
+        optional: ProgressiveBundleUsageInfoOptional,
+    }
+    impl ProgressiveBundleUsageInfoBuilder<i64> {
+        /// The finished value.
+        pub fn build(self) -> ProgressiveBundleUsageInfo {
+            ProgressiveBundleUsageInfo {
+                count: self.count,
+                interval_days: self.optional.interval_days,
+            }
+        }
+    }
+    impl ProgressiveBundleUsageInfoBuilder<unset::count> {
+        /// Sets [`count`](ProgressiveBundleUsageInfo::count).
+        pub fn count(self, value: i64) -> ProgressiveBundleUsageInfoBuilder<i64> {
+            ProgressiveBundleUsageInfoBuilder {
+                count: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ProgressiveBundleUsageInfoOptional {
+        interval_days: Option<i64>,
+    }
+    impl<T1> ProgressiveBundleUsageInfoBuilder<T1> {
+        /// Sets [`interval_days`](ProgressiveBundleUsageInfo::interval_days).
+        pub fn interval_days(mut self, value: i64) -> Self {
+            self.optional.interval_days = Some(value);
+            self
+        }
+    }
+    impl SequentialUsageInfo {
+        /// Starts a [`SequentialUsageInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> SequentialUsageInfoBuilder<
+            unset::type_,
+            unset::count,
+            unset::available_days,
+        > {
+            SequentialUsageInfoBuilder {
+                type_: unset::type_,
+                count: unset::count,
+                available_days: unset::available_days,
+                optional: SequentialUsageInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SequentialUsageInfo`]; see [`SequentialUsageInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SequentialUsageInfoBuilder<T1, T2, T3> {
+        type_: T1,
+        count: T2,
+        available_days: T3,
+        optional: SequentialUsageInfoOptional,
+    }
+    impl SequentialUsageInfoBuilder<SequentialType, i64, i64> {
+        /// The finished value.
+        pub fn build(self) -> SequentialUsageInfo {
+            SequentialUsageInfo {
+                type_: self.type_,
+                count: self.count,
+                available_days: self.available_days,
+                interval_days: self.optional.interval_days,
+            }
+        }
+    }
+    impl<T2, T3> SequentialUsageInfoBuilder<unset::type_, T2, T3> {
+        /// Sets [`type_`](SequentialUsageInfo::type_).
+        pub fn type_(
+            self,
+            value: impl Into<SequentialType>,
+        ) -> SequentialUsageInfoBuilder<SequentialType, T2, T3> {
+            SequentialUsageInfoBuilder {
+                type_: value.into(),
+                count: self.count,
+                available_days: self.available_days,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> SequentialUsageInfoBuilder<T1, unset::count, T3> {
+        /// Sets [`count`](SequentialUsageInfo::count).
+        pub fn count(self, value: i64) -> SequentialUsageInfoBuilder<T1, i64, T3> {
+            SequentialUsageInfoBuilder {
+                type_: self.type_,
+                count: value,
+                available_days: self.available_days,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> SequentialUsageInfoBuilder<T1, T2, unset::available_days> {
+        /// Sets [`available_days`](SequentialUsageInfo::available_days).
+        pub fn available_days(
+            self,
+            value: i64,
+        ) -> SequentialUsageInfoBuilder<T1, T2, i64> {
+            SequentialUsageInfoBuilder {
+                type_: self.type_,
+                count: self.count,
+                available_days: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SequentialUsageInfoOptional {
+        interval_days: Option<i64>,
+    }
+    impl<T1, T2, T3> SequentialUsageInfoBuilder<T1, T2, T3> {
+        /// Sets [`interval_days`](SequentialUsageInfo::interval_days).
+        pub fn interval_days(mut self, value: i64) -> Self {
+            self.optional.interval_days = Some(value);
+            self
+        }
+    }
+    impl ComboChoice {
+        /// Starts a [`ComboChoice`]; `build` is there once all that is required is given.
+        pub fn builder() -> ComboChoiceBuilder<unset::name, unset::price, unset::count> {
+            ComboChoiceBuilder {
+                name: unset::name,
+                price: unset::price,
+                count: unset::count,
+                optional: ComboChoiceOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ComboChoice`]; see [`ComboChoice::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ComboChoiceBuilder<T1, T2, T3> {
+        name: T1,
+        price: T2,
+        count: T3,
+        optional: ComboChoiceOptional,
+    }
+    impl ComboChoiceBuilder<String, Fen, i64> {
+        /// The finished value.
+        pub fn build(self) -> ComboChoice {
+            ComboChoice {
+                name: self.name,
+                price: self.price,
+                count: self.count,
+                image_url: self.optional.image_url,
+                mini_program_appid: self.optional.mini_program_appid,
+                mini_program_path: self.optional.mini_program_path,
+            }
+        }
+    }
+    impl<T2, T3> ComboChoiceBuilder<unset::name, T2, T3> {
+        /// Sets [`name`](ComboChoice::name).
+        pub fn name(
+            self,
+            value: impl Into<String>,
+        ) -> ComboChoiceBuilder<String, T2, T3> {
+            ComboChoiceBuilder {
+                name: value.into(),
+                price: self.price,
+                count: self.count,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> ComboChoiceBuilder<T1, unset::price, T3> {
+        /// Sets [`price`](ComboChoice::price).
+        pub fn price(self, value: Fen) -> ComboChoiceBuilder<T1, Fen, T3> {
+            ComboChoiceBuilder {
+                name: self.name,
+                price: value,
+                count: self.count,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> ComboChoiceBuilder<T1, T2, unset::count> {
+        /// Sets [`count`](ComboChoice::count).
+        pub fn count(self, value: i64) -> ComboChoiceBuilder<T1, T2, i64> {
+            ComboChoiceBuilder {
+                name: self.name,
+                price: self.price,
+                count: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ComboChoiceOptional {
+        image_url: Option<String>,
+        mini_program_appid: Option<AppId>,
+        mini_program_path: Option<String>,
+    }
+    impl<T1, T2, T3> ComboChoiceBuilder<T1, T2, T3> {
+        /// Sets [`image_url`](ComboChoice::image_url).
+        pub fn image_url(mut self, value: impl Into<String>) -> Self {
+            self.optional.image_url = Some(value.into());
+            self
+        }
+        /// Sets [`mini_program_appid`](ComboChoice::mini_program_appid).
+        pub fn mini_program_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_program_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_program_path`](ComboChoice::mini_program_path).
+        pub fn mini_program_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_program_path = Some(value.into());
+            self
+        }
+    }
+    impl ComboPackage {
+        /// Starts a [`ComboPackage`]; `build` is there once all that is required is given.
+        pub fn builder() -> ComboPackageBuilder<
+            unset::name,
+            unset::pick_count,
+            unset::choice_list,
+        > {
+            ComboPackageBuilder {
+                name: unset::name,
+                pick_count: unset::pick_count,
+                choice_list: unset::choice_list,
+            }
+        }
+    }
+    /// Builds a [`ComboPackage`]; see [`ComboPackage::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ComboPackageBuilder<T1, T2, T3> {
+        name: T1,
+        pick_count: T2,
+        choice_list: T3,
+    }
+    impl ComboPackageBuilder<String, i64, Vec<ComboChoice>> {
+        /// The finished value.
+        pub fn build(self) -> ComboPackage {
+            ComboPackage {
+                name: self.name,
+                pick_count: self.pick_count,
+                choice_list: self.choice_list,
+            }
+        }
+    }
+    impl<T2, T3> ComboPackageBuilder<unset::name, T2, T3> {
+        /// Sets [`name`](ComboPackage::name).
+        pub fn name(
+            self,
+            value: impl Into<String>,
+        ) -> ComboPackageBuilder<String, T2, T3> {
+            ComboPackageBuilder {
+                name: value.into(),
+                pick_count: self.pick_count,
+                choice_list: self.choice_list,
+            }
+        }
+    }
+    impl<T1, T3> ComboPackageBuilder<T1, unset::pick_count, T3> {
+        /// Sets [`pick_count`](ComboPackage::pick_count).
+        pub fn pick_count(self, value: i64) -> ComboPackageBuilder<T1, i64, T3> {
+            ComboPackageBuilder {
+                name: self.name,
+                pick_count: value,
+                choice_list: self.choice_list,
+            }
+        }
+    }
+    impl<T1, T2> ComboPackageBuilder<T1, T2, unset::choice_list> {
+        /// Sets [`choice_list`](ComboPackage::choice_list).
+        pub fn choice_list(
+            self,
+            value: Vec<ComboChoice>,
+        ) -> ComboPackageBuilder<T1, T2, Vec<ComboChoice>> {
+            ComboPackageBuilder {
+                name: self.name,
+                pick_count: self.pick_count,
+                choice_list: value,
+            }
+        }
+    }
+    impl ProductCouponDisplayInfo {
+        /// Starts a [`ProductCouponDisplayInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> ProductCouponDisplayInfoBuilder<
+            unset::name,
+            unset::image_url,
+            unset::background_url,
+        > {
+            ProductCouponDisplayInfoBuilder {
+                name: unset::name,
+                image_url: unset::image_url,
+                background_url: unset::background_url,
+                optional: ProductCouponDisplayInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ProductCouponDisplayInfo`]; see [`ProductCouponDisplayInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ProductCouponDisplayInfoBuilder<T1, T2, T3> {
+        name: T1,
+        image_url: T2,
+        background_url: T3,
+        optional: ProductCouponDisplayInfoOptional,
+    }
+    impl ProductCouponDisplayInfoBuilder<String, String, String> {
+        /// The finished value.
+        pub fn build(self) -> ProductCouponDisplayInfo {
+            ProductCouponDisplayInfo {
+                name: self.name,
+                image_url: self.image_url,
+                background_url: self.background_url,
+                detail_image_url_list: self.optional.detail_image_url_list,
+                original_price: self.optional.original_price,
+                combo_package_list: self.optional.combo_package_list,
+            }
+        }
+    }
+    impl<T2, T3> ProductCouponDisplayInfoBuilder<unset::name, T2, T3> {
+        /// Sets [`name`](ProductCouponDisplayInfo::name).
+        pub fn name(
+            self,
+            value: impl Into<String>,
+        ) -> ProductCouponDisplayInfoBuilder<String, T2, T3> {
+            ProductCouponDisplayInfoBuilder {
+                name: value.into(),
+                image_url: self.image_url,
+                background_url: self.background_url,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> ProductCouponDisplayInfoBuilder<T1, unset::image_url, T3> {
+        /// Sets [`image_url`](ProductCouponDisplayInfo::image_url).
+        pub fn image_url(
+            self,
+            value: impl Into<String>,
+        ) -> ProductCouponDisplayInfoBuilder<T1, String, T3> {
+            ProductCouponDisplayInfoBuilder {
+                name: self.name,
+                image_url: value.into(),
+                background_url: self.background_url,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> ProductCouponDisplayInfoBuilder<T1, T2, unset::background_url> {
+        /// Sets [`background_url`](ProductCouponDisplayInfo::background_url).
+        pub fn background_url(
+            self,
+            value: impl Into<String>,
+        ) -> ProductCouponDisplayInfoBuilder<T1, T2, String> {
+            ProductCouponDisplayInfoBuilder {
+                name: self.name,
+                image_url: self.image_url,
+                background_url: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ProductCouponDisplayInfoOptional {
+        detail_image_url_list: Vec<String>,
+        original_price: Option<Fen>,
+        combo_package_list: Vec<ComboPackage>,
+    }
+    impl<T1, T2, T3> ProductCouponDisplayInfoBuilder<T1, T2, T3> {
+        /// Sets [`detail_image_url_list`](ProductCouponDisplayInfo::detail_image_url_list).
+        pub fn detail_image_url_list(mut self, value: Vec<String>) -> Self {
+            self.optional.detail_image_url_list = value;
+            self
+        }
+        /// Sets [`original_price`](ProductCouponDisplayInfo::original_price).
+        pub fn original_price(mut self, value: Fen) -> Self {
+            self.optional.original_price = Some(value);
+            self
+        }
+        /// Sets [`combo_package_list`](ProductCouponDisplayInfo::combo_package_list).
+        pub fn combo_package_list(mut self, value: Vec<ComboPackage>) -> Self {
+            self.optional.combo_package_list = value;
+            self
+        }
+    }
+    impl DayPeriod {
+        /// Starts a [`DayPeriod`]; `build` is there once all that is required is given.
+        pub fn builder() -> DayPeriodBuilder<unset::begin_time, unset::end_time> {
+            DayPeriodBuilder {
+                begin_time: unset::begin_time,
+                end_time: unset::end_time,
+            }
+        }
+    }
+    /// Builds a [`DayPeriod`]; see [`DayPeriod::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DayPeriodBuilder<T1, T2> {
+        begin_time: T1,
+        end_time: T2,
+    }
+    impl DayPeriodBuilder<i64, i64> {
+        /// The finished value.
+        pub fn build(self) -> DayPeriod {
+            DayPeriod {
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+            }
+        }
+    }
+    impl<T2> DayPeriodBuilder<unset::begin_time, T2> {
+        /// Sets [`begin_time`](DayPeriod::begin_time).
+        pub fn begin_time(self, value: i64) -> DayPeriodBuilder<i64, T2> {
+            DayPeriodBuilder {
+                begin_time: value,
+                end_time: self.end_time,
+            }
+        }
+    }
+    impl<T1> DayPeriodBuilder<T1, unset::end_time> {
+        /// Sets [`end_time`](DayPeriod::end_time).
+        pub fn end_time(self, value: i64) -> DayPeriodBuilder<T1, i64> {
+            DayPeriodBuilder {
+                begin_time: self.begin_time,
+                end_time: value,
+            }
+        }
+    }
+    impl WeeklyPeriod {
+        /// Starts a [`WeeklyPeriod`]; `build` is there once all that is required is given.
+        pub fn builder() -> WeeklyPeriodBuilder {
+            WeeklyPeriodBuilder {
+                optional: WeeklyPeriodOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`WeeklyPeriod`]; see [`WeeklyPeriod::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct WeeklyPeriodBuilder {
+        optional: WeeklyPeriodOptional,
+    }
+    impl WeeklyPeriodBuilder {
+        /// The finished value.
+        pub fn build(self) -> WeeklyPeriod {
+            WeeklyPeriod {
+                day_list: self.optional.day_list,
+                day_period_list: self.optional.day_period_list,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct WeeklyPeriodOptional {
+        day_list: Vec<Weekday>,
+        day_period_list: Vec<DayPeriod>,
+    }
+    impl WeeklyPeriodBuilder {
+        /// Sets [`day_list`](WeeklyPeriod::day_list).
+        pub fn day_list(mut self, value: Vec<Weekday>) -> Self {
+            self.optional.day_list = value;
+            self
+        }
+        /// Sets [`day_period_list`](WeeklyPeriod::day_period_list).
+        pub fn day_period_list(mut self, value: Vec<DayPeriod>) -> Self {
+            self.optional.day_period_list = value;
+            self
+        }
+    }
+    impl TimePeriod {
+        /// Starts a [`TimePeriod`]; `build` is there once all that is required is given.
+        pub fn builder() -> TimePeriodBuilder<unset::begin_time, unset::end_time> {
+            TimePeriodBuilder {
+                begin_time: unset::begin_time,
+                end_time: unset::end_time,
+            }
+        }
+    }
+    /// Builds a [`TimePeriod`]; see [`TimePeriod::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct TimePeriodBuilder<T1, T2> {
+        begin_time: T1,
+        end_time: T2,
+    }
+    impl TimePeriodBuilder<Timestamp, Timestamp> {
+        /// The finished value.
+        pub fn build(self) -> TimePeriod {
+            TimePeriod {
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+            }
+        }
+    }
+    impl<T2> TimePeriodBuilder<unset::begin_time, T2> {
+        /// Sets [`begin_time`](TimePeriod::begin_time).
+        pub fn begin_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> TimePeriodBuilder<Timestamp, T2> {
+            TimePeriodBuilder {
+                begin_time: value.into(),
+                end_time: self.end_time,
+            }
+        }
+    }
+    impl<T1> TimePeriodBuilder<T1, unset::end_time> {
+        /// Sets [`end_time`](TimePeriod::end_time).
+        pub fn end_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> TimePeriodBuilder<T1, Timestamp> {
+            TimePeriodBuilder {
+                begin_time: self.begin_time,
+                end_time: value.into(),
+            }
+        }
+    }
+    impl AvailablePeriod {
+        /// Starts a [`AvailablePeriod`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailablePeriodBuilder<
+            unset::available_begin_time,
+            unset::available_end_time,
+        > {
+            AvailablePeriodBuilder {
+                available_begin_time: unset::available_begin_time,
+                available_end_time: unset::available_end_time,
+                optional: AvailablePeriodOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AvailablePeriod`]; see [`AvailablePeriod::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailablePeriodBuilder<T1, T2> {
+        available_begin_time: T1,
+        available_end_time: T2,
+        optional: AvailablePeriodOptional,
+    }
+    impl AvailablePeriodBuilder<Timestamp, Timestamp> {
+        /// The finished value.
+        pub fn build(self) -> AvailablePeriod {
+            AvailablePeriod {
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                available_days: self.optional.available_days,
+                wait_days_after_receive: self.optional.wait_days_after_receive,
+                weekly_available_period: self.optional.weekly_available_period,
+                irregular_available_period_list: self
+                    .optional
+                    .irregular_available_period_list,
+                available_seconds: self.optional.available_seconds,
+            }
+        }
+    }
+    impl<T2> AvailablePeriodBuilder<unset::available_begin_time, T2> {
+        /// Sets [`available_begin_time`](AvailablePeriod::available_begin_time).
+        pub fn available_begin_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> AvailablePeriodBuilder<Timestamp, T2> {
+            AvailablePeriodBuilder {
+                available_begin_time: value.into(),
+                available_end_time: self.available_end_time,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> AvailablePeriodBuilder<T1, unset::available_end_time> {
+        /// Sets [`available_end_time`](AvailablePeriod::available_end_time).
+        pub fn available_end_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> AvailablePeriodBuilder<T1, Timestamp> {
+            AvailablePeriodBuilder {
+                available_begin_time: self.available_begin_time,
+                available_end_time: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AvailablePeriodOptional {
+        available_days: Option<i64>,
+        wait_days_after_receive: Option<i64>,
+        weekly_available_period: Option<WeeklyPeriod>,
+        irregular_available_period_list: Vec<TimePeriod>,
+        available_seconds: Option<i64>,
+    }
+    impl<T1, T2> AvailablePeriodBuilder<T1, T2> {
+        /// Sets [`available_days`](AvailablePeriod::available_days).
+        pub fn available_days(mut self, value: i64) -> Self {
+            self.optional.available_days = Some(value);
+            self
+        }
+        /// Sets [`wait_days_after_receive`](AvailablePeriod::wait_days_after_receive).
+        pub fn wait_days_after_receive(mut self, value: i64) -> Self {
+            self.optional.wait_days_after_receive = Some(value);
+            self
+        }
+        /// Sets [`weekly_available_period`](AvailablePeriod::weekly_available_period).
+        pub fn weekly_available_period(mut self, value: WeeklyPeriod) -> Self {
+            self.optional.weekly_available_period = Some(value);
+            self
+        }
+        /// Sets [`irregular_available_period_list`](AvailablePeriod::irregular_available_period_list).
+        pub fn irregular_available_period_list(
+            mut self,
+            value: Vec<TimePeriod>,
+        ) -> Self {
+            self.optional.irregular_available_period_list = value;
+            self
+        }
+        /// Sets [`available_seconds`](AvailablePeriod::available_seconds).
+        pub fn available_seconds(mut self, value: i64) -> Self {
+            self.optional.available_seconds = Some(value);
+            self
+        }
+    }
+    impl UsageRule {
+        /// Starts a [`UsageRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> UsageRuleBuilder<unset::coupon_available_period> {
+            UsageRuleBuilder {
+                coupon_available_period: unset::coupon_available_period,
+                optional: UsageRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UsageRule`]; see [`UsageRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UsageRuleBuilder<T1> {
+        coupon_available_period: T1,
+        optional: UsageRuleOptional,
+    }
+    impl UsageRuleBuilder<AvailablePeriod> {
+        /// The finished value.
+        pub fn build(self) -> UsageRule {
+            UsageRule {
+                coupon_available_period: self.coupon_available_period,
+                normal_coupon: self.optional.normal_coupon,
+                discount_coupon: self.optional.discount_coupon,
+                exchange_coupon: self.optional.exchange_coupon,
+            }
+        }
+    }
+    impl UsageRuleBuilder<unset::coupon_available_period> {
+        /// Sets [`coupon_available_period`](UsageRule::coupon_available_period).
+        pub fn coupon_available_period(
+            self,
+            value: AvailablePeriod,
+        ) -> UsageRuleBuilder<AvailablePeriod> {
+            UsageRuleBuilder {
+                coupon_available_period: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UsageRuleOptional {
+        normal_coupon: Option<NormalRule>,
+        discount_coupon: Option<DiscountRule>,
+        exchange_coupon: Option<ExchangeRule>,
+    }
+    impl<T1> UsageRuleBuilder<T1> {
+        /// Sets [`normal_coupon`](UsageRule::normal_coupon).
+        pub fn normal_coupon(mut self, value: NormalRule) -> Self {
+            self.optional.normal_coupon = Some(value);
+            self
+        }
+        /// Sets [`discount_coupon`](UsageRule::discount_coupon).
+        pub fn discount_coupon(mut self, value: DiscountRule) -> Self {
+            self.optional.discount_coupon = Some(value);
+            self
+        }
+        /// Sets [`exchange_coupon`](UsageRule::exchange_coupon).
+        pub fn exchange_coupon(mut self, value: ExchangeRule) -> Self {
+            self.optional.exchange_coupon = Some(value);
+            self
+        }
+    }
+    impl BundleUsageRule {
+        /// Starts a [`BundleUsageRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> BundleUsageRuleBuilder<unset::coupon_available_period> {
+            BundleUsageRuleBuilder {
+                coupon_available_period: unset::coupon_available_period,
+                optional: BundleUsageRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`BundleUsageRule`]; see [`BundleUsageRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct BundleUsageRuleBuilder<T1> {
+        coupon_available_period: T1,
+        optional: BundleUsageRuleOptional,
+    }
+    impl BundleUsageRuleBuilder<AvailablePeriod> {
+        /// The finished value.
+        pub fn build(self) -> BundleUsageRule {
+            BundleUsageRule {
+                coupon_available_period: self.coupon_available_period,
+                normal_coupon_list: self.optional.normal_coupon_list,
+                discount_coupon_list: self.optional.discount_coupon_list,
+                exchange_coupon_list: self.optional.exchange_coupon_list,
+            }
+        }
+    }
+    impl BundleUsageRuleBuilder<unset::coupon_available_period> {
+        /// Sets [`coupon_available_period`](BundleUsageRule::coupon_available_period).
+        pub fn coupon_available_period(
+            self,
+            value: AvailablePeriod,
+        ) -> BundleUsageRuleBuilder<AvailablePeriod> {
+            BundleUsageRuleBuilder {
+                coupon_available_period: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct BundleUsageRuleOptional {
+        normal_coupon_list: Vec<NormalRule>,
+        discount_coupon_list: Vec<DiscountRule>,
+        exchange_coupon_list: Vec<ExchangeRule>,
+    }
+    impl<T1> BundleUsageRuleBuilder<T1> {
+        /// Sets [`normal_coupon_list`](BundleUsageRule::normal_coupon_list).
+        pub fn normal_coupon_list(mut self, value: Vec<NormalRule>) -> Self {
+            self.optional.normal_coupon_list = value;
+            self
+        }
+        /// Sets [`discount_coupon_list`](BundleUsageRule::discount_coupon_list).
+        pub fn discount_coupon_list(mut self, value: Vec<DiscountRule>) -> Self {
+            self.optional.discount_coupon_list = value;
+            self
+        }
+        /// Sets [`exchange_coupon_list`](BundleUsageRule::exchange_coupon_list).
+        pub fn exchange_coupon_list(mut self, value: Vec<ExchangeRule>) -> Self {
+            self.optional.exchange_coupon_list = value;
+            self
+        }
+    }
+    impl SequentialUsageRule {
+        /// Starts a [`SequentialUsageRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> SequentialUsageRuleBuilder<unset::coupon_available_period> {
+            SequentialUsageRuleBuilder {
+                coupon_available_period: unset::coupon_available_period,
+                optional: SequentialUsageRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SequentialUsageRule`]; see [`SequentialUsageRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SequentialUsageRuleBuilder<T1> {
+        coupon_available_period: T1,
+        optional: SequentialUsageRuleOptional,
+    }
+    impl SequentialUsageRuleBuilder<AvailablePeriod> {
+        /// The finished value.
+        pub fn build(self) -> SequentialUsageRule {
+            SequentialUsageRule {
+                coupon_available_period: self.coupon_available_period,
+                normal_coupon_list: self.optional.normal_coupon_list,
+                discount_coupon_list: self.optional.discount_coupon_list,
+                exchange_coupon_list: self.optional.exchange_coupon_list,
+                special_first: self.optional.special_first,
+            }
+        }
+    }
+    impl SequentialUsageRuleBuilder<unset::coupon_available_period> {
+        /// Sets [`coupon_available_period`](SequentialUsageRule::coupon_available_period).
+        pub fn coupon_available_period(
+            self,
+            value: AvailablePeriod,
+        ) -> SequentialUsageRuleBuilder<AvailablePeriod> {
+            SequentialUsageRuleBuilder {
+                coupon_available_period: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SequentialUsageRuleOptional {
+        normal_coupon_list: Vec<NormalRule>,
+        discount_coupon_list: Vec<DiscountRule>,
+        exchange_coupon_list: Vec<ExchangeRule>,
+        special_first: Option<bool>,
+    }
+    impl<T1> SequentialUsageRuleBuilder<T1> {
+        /// Sets [`normal_coupon_list`](SequentialUsageRule::normal_coupon_list).
+        pub fn normal_coupon_list(mut self, value: Vec<NormalRule>) -> Self {
+            self.optional.normal_coupon_list = value;
+            self
+        }
+        /// Sets [`discount_coupon_list`](SequentialUsageRule::discount_coupon_list).
+        pub fn discount_coupon_list(mut self, value: Vec<DiscountRule>) -> Self {
+            self.optional.discount_coupon_list = value;
+            self
+        }
+        /// Sets [`exchange_coupon_list`](SequentialUsageRule::exchange_coupon_list).
+        pub fn exchange_coupon_list(mut self, value: Vec<ExchangeRule>) -> Self {
+            self.optional.exchange_coupon_list = value;
+            self
+        }
+        /// Sets [`special_first`](SequentialUsageRule::special_first).
+        pub fn special_first(mut self, value: bool) -> Self {
+            self.optional.special_first = Some(value);
+            self
+        }
+    }
+    impl StockSendRule {
+        /// Starts a [`StockSendRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> StockSendRuleBuilder<unset::max_count> {
+            StockSendRuleBuilder {
+                max_count: unset::max_count,
+                optional: StockSendRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`StockSendRule`]; see [`StockSendRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StockSendRuleBuilder<T1> {
+        max_count: T1,
+        optional: StockSendRuleOptional,
+    }
+    impl StockSendRuleBuilder<i64> {
+        /// The finished value.
+        pub fn build(self) -> StockSendRule {
+            StockSendRule {
+                max_count: self.max_count,
+                max_count_per_day: self.optional.max_count_per_day,
+                max_count_per_user: self.optional.max_count_per_user,
+            }
+        }
+    }
+    impl StockSendRuleBuilder<unset::max_count> {
+        /// Sets [`max_count`](StockSendRule::max_count).
+        pub fn max_count(self, value: i64) -> StockSendRuleBuilder<i64> {
+            StockSendRuleBuilder {
+                max_count: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct StockSendRuleOptional {
+        max_count_per_day: Option<i64>,
+        max_count_per_user: Option<i64>,
+    }
+    impl<T1> StockSendRuleBuilder<T1> {
+        /// Sets [`max_count_per_day`](StockSendRule::max_count_per_day).
+        pub fn max_count_per_day(mut self, value: i64) -> Self {
+            self.optional.max_count_per_day = Some(value);
+            self
+        }
+        /// Sets [`max_count_per_user`](StockSendRule::max_count_per_user).
+        pub fn max_count_per_user(mut self, value: i64) -> Self {
+            self.optional.max_count_per_user = Some(value);
+            self
+        }
+    }
+    impl BundleSendRule {
+        /// Starts a [`BundleSendRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> BundleSendRuleBuilder<
+            unset::max_count,
+            unset::max_count_per_user,
+        > {
+            BundleSendRuleBuilder {
+                max_count: unset::max_count,
+                max_count_per_user: unset::max_count_per_user,
+                optional: BundleSendRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`BundleSendRule`]; see [`BundleSendRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct BundleSendRuleBuilder<T1, T2> {
+        max_count: T1,
+        max_count_per_user: T2,
+        optional: BundleSendRuleOptional,
+    }
+    impl BundleSendRuleBuilder<i64, i64> {
+        /// The finished value.
+        pub fn build(self) -> BundleSendRule {
+            BundleSendRule {
+                max_count: self.max_count,
+                max_count_per_user: self.max_count_per_user,
+                max_count_per_day: self.optional.max_count_per_day,
+            }
+        }
+    }
+    impl<T2> BundleSendRuleBuilder<unset::max_count, T2> {
+        /// Sets [`max_count`](BundleSendRule::max_count).
+        pub fn max_count(self, value: i64) -> BundleSendRuleBuilder<i64, T2> {
+            BundleSendRuleBuilder {
+                max_count: value,
+                max_count_per_user: self.max_count_per_user,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> BundleSendRuleBuilder<T1, unset::max_count_per_user> {
+        /// Sets [`max_count_per_user`](BundleSendRule::max_count_per_user).
+        pub fn max_count_per_user(self, value: i64) -> BundleSendRuleBuilder<T1, i64> {
+            BundleSendRuleBuilder {
+                max_count: self.max_count,
+                max_count_per_user: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct BundleSendRuleOptional {
+        max_count_per_day: Option<i64>,
+    }
+    impl<T1, T2> BundleSendRuleBuilder<T1, T2> {
+        /// Sets [`max_count_per_day`](BundleSendRule::max_count_per_day).
+        pub fn max_count_per_day(mut self, value: i64) -> Self {
+            self.optional.max_count_per_day = Some(value);
+            self
+        }
+    }
+    impl AvailableStoreInfo {
+        /// Starts a [`AvailableStoreInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailableStoreInfoBuilder<unset::description> {
+            AvailableStoreInfoBuilder {
+                description: unset::description,
+                optional: AvailableStoreInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AvailableStoreInfo`]; see [`AvailableStoreInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailableStoreInfoBuilder<T1> {
+        description: T1,
+        optional: AvailableStoreInfoOptional,
+    }
+    impl AvailableStoreInfoBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> AvailableStoreInfo {
+            AvailableStoreInfo {
+                description: self.description,
+                mini_program_appid: self.optional.mini_program_appid,
+                mini_program_path: self.optional.mini_program_path,
+            }
+        }
+    }
+    impl AvailableStoreInfoBuilder<unset::description> {
+        /// Sets [`description`](AvailableStoreInfo::description).
+        pub fn description(
+            self,
+            value: impl Into<String>,
+        ) -> AvailableStoreInfoBuilder<String> {
+            AvailableStoreInfoBuilder {
+                description: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AvailableStoreInfoOptional {
+        mini_program_appid: Option<AppId>,
+        mini_program_path: Option<String>,
+    }
+    impl<T1> AvailableStoreInfoBuilder<T1> {
+        /// Sets [`mini_program_appid`](AvailableStoreInfo::mini_program_appid).
+        pub fn mini_program_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_program_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_program_path`](AvailableStoreInfo::mini_program_path).
+        pub fn mini_program_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_program_path = Some(value.into());
+            self
+        }
+    }
+    impl UsageRuleDisplayInfo {
+        /// Starts a [`UsageRuleDisplayInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> UsageRuleDisplayInfoBuilder<
+            unset::coupon_usage_method_list,
+            unset::usage_description,
+        > {
+            UsageRuleDisplayInfoBuilder {
+                coupon_usage_method_list: unset::coupon_usage_method_list,
+                usage_description: unset::usage_description,
+                optional: UsageRuleDisplayInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UsageRuleDisplayInfo`]; see [`UsageRuleDisplayInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UsageRuleDisplayInfoBuilder<T1, T2> {
+        coupon_usage_method_list: T1,
+        usage_description: T2,
+        optional: UsageRuleDisplayInfoOptional,
+    }
+    impl UsageRuleDisplayInfoBuilder<Vec<UsageMethod>, String> {
+        /// The finished value.
+        pub fn build(self) -> UsageRuleDisplayInfo {
+            UsageRuleDisplayInfo {
+                coupon_usage_method_list: self.coupon_usage_method_list,
+                usage_description: self.usage_description,
+                mini_program_appid: self.optional.mini_program_appid,
+                mini_program_path: self.optional.mini_program_path,
+                app_path: self.optional.app_path,
+                coupon_available_store_info: self.optional.coupon_available_store_info,
+                app_jump_type: self.optional.app_jump_type,
+                passcode_link: self.optional.passcode_link,
+            }
+        }
+    }
+    impl<T2> UsageRuleDisplayInfoBuilder<unset::coupon_usage_method_list, T2> {
+        /// Sets [`coupon_usage_method_list`](UsageRuleDisplayInfo::coupon_usage_method_list).
+        pub fn coupon_usage_method_list(
+            self,
+            value: Vec<UsageMethod>,
+        ) -> UsageRuleDisplayInfoBuilder<Vec<UsageMethod>, T2> {
+            UsageRuleDisplayInfoBuilder {
+                coupon_usage_method_list: value,
+                usage_description: self.usage_description,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> UsageRuleDisplayInfoBuilder<T1, unset::usage_description> {
+        /// Sets [`usage_description`](UsageRuleDisplayInfo::usage_description).
+        pub fn usage_description(
+            self,
+            value: impl Into<String>,
+        ) -> UsageRuleDisplayInfoBuilder<T1, String> {
+            UsageRuleDisplayInfoBuilder {
+                coupon_usage_method_list: self.coupon_usage_method_list,
+                usage_description: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UsageRuleDisplayInfoOptional {
+        mini_program_appid: Option<AppId>,
+        mini_program_path: Option<String>,
+        app_path: Option<String>,
+        coupon_available_store_info: Option<AvailableStoreInfo>,
+        app_jump_type: Option<AppJumpType>,
+        passcode_link: Option<String>,
+    }
+    impl<T1, T2> UsageRuleDisplayInfoBuilder<T1, T2> {
+        /// Sets [`mini_program_appid`](UsageRuleDisplayInfo::mini_program_appid).
+        pub fn mini_program_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_program_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_program_path`](UsageRuleDisplayInfo::mini_program_path).
+        pub fn mini_program_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_program_path = Some(value.into());
+            self
+        }
+        /// Sets [`app_path`](UsageRuleDisplayInfo::app_path).
+        pub fn app_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.app_path = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_available_store_info`](UsageRuleDisplayInfo::coupon_available_store_info).
+        pub fn coupon_available_store_info(mut self, value: AvailableStoreInfo) -> Self {
+            self.optional.coupon_available_store_info = Some(value);
+            self
+        }
+        /// Sets [`app_jump_type`](UsageRuleDisplayInfo::app_jump_type).
+        pub fn app_jump_type(mut self, value: impl Into<AppJumpType>) -> Self {
+            self.optional.app_jump_type = Some(value.into());
+            self
+        }
+        /// Sets [`passcode_link`](UsageRuleDisplayInfo::passcode_link).
+        pub fn passcode_link(mut self, value: impl Into<String>) -> Self {
+            self.optional.passcode_link = Some(value.into());
+            self
+        }
+    }
+    impl EntranceMiniProgram {
+        /// Starts a [`EntranceMiniProgram`]; `build` is there once all that is required is given.
+        pub fn builder() -> EntranceMiniProgramBuilder<
+            unset::appid,
+            unset::path,
+            unset::entrance_wording,
+        > {
+            EntranceMiniProgramBuilder {
+                appid: unset::appid,
+                path: unset::path,
+                entrance_wording: unset::entrance_wording,
+                optional: EntranceMiniProgramOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`EntranceMiniProgram`]; see [`EntranceMiniProgram::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct EntranceMiniProgramBuilder<T1, T2, T3> {
+        appid: T1,
+        path: T2,
+        entrance_wording: T3,
+        optional: EntranceMiniProgramOptional,
+    }
+    impl EntranceMiniProgramBuilder<AppId, String, String> {
+        /// The finished value.
+        pub fn build(self) -> EntranceMiniProgram {
+            EntranceMiniProgram {
+                appid: self.appid,
+                path: self.path,
+                entrance_wording: self.entrance_wording,
+                guidance_wording: self.optional.guidance_wording,
+            }
+        }
+    }
+    impl<T2, T3> EntranceMiniProgramBuilder<unset::appid, T2, T3> {
+        /// Sets [`appid`](EntranceMiniProgram::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> EntranceMiniProgramBuilder<AppId, T2, T3> {
+            EntranceMiniProgramBuilder {
+                appid: value.into(),
+                path: self.path,
+                entrance_wording: self.entrance_wording,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> EntranceMiniProgramBuilder<T1, unset::path, T3> {
+        /// Sets [`path`](EntranceMiniProgram::path).
+        pub fn path(
+            self,
+            value: impl Into<String>,
+        ) -> EntranceMiniProgramBuilder<T1, String, T3> {
+            EntranceMiniProgramBuilder {
+                appid: self.appid,
+                path: value.into(),
+                entrance_wording: self.entrance_wording,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> EntranceMiniProgramBuilder<T1, T2, unset::entrance_wording> {
+        /// Sets [`entrance_wording`](EntranceMiniProgram::entrance_wording).
+        pub fn entrance_wording(
+            self,
+            value: impl Into<String>,
+        ) -> EntranceMiniProgramBuilder<T1, T2, String> {
+            EntranceMiniProgramBuilder {
+                appid: self.appid,
+                path: self.path,
+                entrance_wording: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct EntranceMiniProgramOptional {
+        guidance_wording: Option<String>,
+    }
+    impl<T1, T2, T3> EntranceMiniProgramBuilder<T1, T2, T3> {
+        /// Sets [`guidance_wording`](EntranceMiniProgram::guidance_wording).
+        pub fn guidance_wording(mut self, value: impl Into<String>) -> Self {
+            self.optional.guidance_wording = Some(value.into());
+            self
+        }
+    }
+    impl EntranceOfficialAccount {
+        /// Starts a [`EntranceOfficialAccount`]; `build` is there once all that is required is given.
+        pub fn builder() -> EntranceOfficialAccountBuilder<unset::appid> {
+            EntranceOfficialAccountBuilder {
+                appid: unset::appid,
+            }
+        }
+    }
+    /// Builds a [`EntranceOfficialAccount`]; see [`EntranceOfficialAccount::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct EntranceOfficialAccountBuilder<T1> {
+        appid: T1,
+    }
+    impl EntranceOfficialAccountBuilder<AppId> {
+        /// The finished value.
+        pub fn build(self) -> EntranceOfficialAccount {
+            EntranceOfficialAccount {
+                appid: self.appid,
+            }
+        }
+    }
+    impl EntranceOfficialAccountBuilder<unset::appid> {
+        /// Sets [`appid`](EntranceOfficialAccount::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> EntranceOfficialAccountBuilder<AppId> {
+            EntranceOfficialAccountBuilder {
+                appid: value.into(),
+            }
+        }
+    }
+    impl EntranceFinder {
+        /// Starts a [`EntranceFinder`]; `build` is there once all that is required is given.
+        pub fn builder() -> EntranceFinderBuilder<
+            unset::finder_id,
+            unset::finder_video_id,
+            unset::finder_video_cover_image_url,
+        > {
+            EntranceFinderBuilder {
+                finder_id: unset::finder_id,
+                finder_video_id: unset::finder_video_id,
+                finder_video_cover_image_url: unset::finder_video_cover_image_url,
+            }
+        }
+    }
+    /// Builds a [`EntranceFinder`]; see [`EntranceFinder::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct EntranceFinderBuilder<T1, T2, T3> {
+        finder_id: T1,
+        finder_video_id: T2,
+        finder_video_cover_image_url: T3,
+    }
+    impl EntranceFinderBuilder<String, String, String> {
+        /// The finished value.
+        pub fn build(self) -> EntranceFinder {
+            EntranceFinder {
+                finder_id: self.finder_id,
+                finder_video_id: self.finder_video_id,
+                finder_video_cover_image_url: self.finder_video_cover_image_url,
+            }
+        }
+    }
+    impl<T2, T3> EntranceFinderBuilder<unset::finder_id, T2, T3> {
+        /// Sets [`finder_id`](EntranceFinder::finder_id).
+        pub fn finder_id(
+            self,
+            value: impl Into<String>,
+        ) -> EntranceFinderBuilder<String, T2, T3> {
+            EntranceFinderBuilder {
+                finder_id: value.into(),
+                finder_video_id: self.finder_video_id,
+                finder_video_cover_image_url: self.finder_video_cover_image_url,
+            }
+        }
+    }
+    impl<T1, T3> EntranceFinderBuilder<T1, unset::finder_video_id, T3> {
+        /// Sets [`finder_video_id`](EntranceFinder::finder_video_id).
+        pub fn finder_video_id(
+            self,
+            value: impl Into<String>,
+        ) -> EntranceFinderBuilder<T1, String, T3> {
+            EntranceFinderBuilder {
+                finder_id: self.finder_id,
+                finder_video_id: value.into(),
+                finder_video_cover_image_url: self.finder_video_cover_image_url,
+            }
+        }
+    }
+    impl<T1, T2> EntranceFinderBuilder<T1, T2, unset::finder_video_cover_image_url> {
+        /// Sets [`finder_video_cover_image_url`](EntranceFinder::finder_video_cover_image_url).
+        pub fn finder_video_cover_image_url(
+            self,
+            value: impl Into<String>,
+        ) -> EntranceFinderBuilder<T1, T2, String> {
+            EntranceFinderBuilder {
+                finder_id: self.finder_id,
+                finder_video_id: self.finder_video_id,
+                finder_video_cover_image_url: value.into(),
+            }
+        }
+    }
+    impl CouponDisplayInfo {
+        /// Starts a [`CouponDisplayInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponDisplayInfoBuilder {
+            CouponDisplayInfoBuilder {
+                optional: CouponDisplayInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponDisplayInfo`]; see [`CouponDisplayInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponDisplayInfoBuilder {
+        optional: CouponDisplayInfoOptional,
+    }
+    impl CouponDisplayInfoBuilder {
+        /// The finished value.
+        pub fn build(self) -> CouponDisplayInfo {
+            CouponDisplayInfo {
+                code_display_mode: self.optional.code_display_mode,
+                background_color: self.optional.background_color,
+                entrance_mini_program: self.optional.entrance_mini_program,
+                entrance_official_account: self.optional.entrance_official_account,
+                entrance_finder: self.optional.entrance_finder,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponDisplayInfoOptional {
+        code_display_mode: Option<CodeDisplayMode>,
+        background_color: Option<BackgroundColor>,
+        entrance_mini_program: Option<EntranceMiniProgram>,
+        entrance_official_account: Option<EntranceOfficialAccount>,
+        entrance_finder: Option<EntranceFinder>,
+    }
+    impl CouponDisplayInfoBuilder {
+        /// Sets [`code_display_mode`](CouponDisplayInfo::code_display_mode).
+        pub fn code_display_mode(mut self, value: impl Into<CodeDisplayMode>) -> Self {
+            self.optional.code_display_mode = Some(value.into());
+            self
+        }
+        /// Sets [`background_color`](CouponDisplayInfo::background_color).
+        pub fn background_color(mut self, value: impl Into<BackgroundColor>) -> Self {
+            self.optional.background_color = Some(value.into());
+            self
+        }
+        /// Sets [`entrance_mini_program`](CouponDisplayInfo::entrance_mini_program).
+        pub fn entrance_mini_program(mut self, value: EntranceMiniProgram) -> Self {
+            self.optional.entrance_mini_program = Some(value);
+            self
+        }
+        /// Sets [`entrance_official_account`](CouponDisplayInfo::entrance_official_account).
+        pub fn entrance_official_account(
+            mut self,
+            value: EntranceOfficialAccount,
+        ) -> Self {
+            self.optional.entrance_official_account = Some(value);
+            self
+        }
+        /// Sets [`entrance_finder`](CouponDisplayInfo::entrance_finder).
+        pub fn entrance_finder(mut self, value: EntranceFinder) -> Self {
+            self.optional.entrance_finder = Some(value);
+            self
+        }
+    }
+    impl NotifyConfig {
+        /// Starts a [`NotifyConfig`]; `build` is there once all that is required is given.
+        pub fn builder() -> NotifyConfigBuilder {
+            NotifyConfigBuilder {
+                optional: NotifyConfigOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`NotifyConfig`]; see [`NotifyConfig::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct NotifyConfigBuilder {
+        optional: NotifyConfigOptional,
+    }
+    impl NotifyConfigBuilder {
+        /// The finished value.
+        pub fn build(self) -> NotifyConfig {
+            NotifyConfig {
+                notify_appid: self.optional.notify_appid,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct NotifyConfigOptional {
+        notify_appid: Option<AppId>,
+    }
+    impl NotifyConfigBuilder {
+        /// Sets [`notify_appid`](NotifyConfig::notify_appid).
+        pub fn notify_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.notify_appid = Some(value.into());
+            self
+        }
+    }
+    impl NewStock {
+        /// Starts a [`NewStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> NewStockBuilder<
+            unset::coupon_code_mode,
+            unset::stock_send_rule,
+            unset::usage_rule_display_info,
+            unset::coupon_display_info,
+            unset::notify_config,
+            unset::store_scope,
+        > {
+            NewStockBuilder {
+                coupon_code_mode: unset::coupon_code_mode,
+                stock_send_rule: unset::stock_send_rule,
+                usage_rule_display_info: unset::usage_rule_display_info,
+                coupon_display_info: unset::coupon_display_info,
+                notify_config: unset::notify_config,
+                store_scope: unset::store_scope,
+                optional: NewStockOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`NewStock`]; see [`NewStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct NewStockBuilder<T1, T2, T3, T4, T5, T6> {
+        coupon_code_mode: T1,
+        stock_send_rule: T2,
+        usage_rule_display_info: T3,
+        coupon_display_info: T4,
+        notify_config: T5,
+        store_scope: T6,
+        optional: NewStockOptional,
+    }
+    impl NewStockBuilder<
+        CouponCodeMode,
+        StockSendRule,
+        UsageRuleDisplayInfo,
+        CouponDisplayInfo,
+        NotifyConfig,
+        StoreScope,
+    > {
+        /// The finished value.
+        pub fn build(self) -> NewStock {
+            NewStock {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                remark: self.optional.remark,
+                single_usage_rule: self.optional.single_usage_rule,
+                sequential_usage_rule: self.optional.sequential_usage_rule,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > NewStockBuilder<unset::coupon_code_mode, T2, T3, T4, T5, T6> {
+        /// Sets [`coupon_code_mode`](NewStock::coupon_code_mode).
+        pub fn coupon_code_mode(
+            self,
+            value: impl Into<CouponCodeMode>,
+        ) -> NewStockBuilder<CouponCodeMode, T2, T3, T4, T5, T6> {
+            NewStockBuilder {
+                coupon_code_mode: value.into(),
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+    > NewStockBuilder<T1, unset::stock_send_rule, T3, T4, T5, T6> {
+        /// Sets [`stock_send_rule`](NewStock::stock_send_rule).
+        pub fn stock_send_rule(
+            self,
+            value: StockSendRule,
+        ) -> NewStockBuilder<T1, StockSendRule, T3, T4, T5, T6> {
+            NewStockBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: value,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > NewStockBuilder<T1, T2, unset::usage_rule_display_info, T4, T5, T6> {
+        /// Sets [`usage_rule_display_info`](NewStock::usage_rule_display_info).
+        pub fn usage_rule_display_info(
+            self,
+            value: UsageRuleDisplayInfo,
+        ) -> NewStockBuilder<T1, T2, UsageRuleDisplayInfo, T4, T5, T6> {
+            NewStockBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: value,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+    > NewStockBuilder<T1, T2, T3, unset::coupon_display_info, T5, T6> {
+        /// Sets [`coupon_display_info`](NewStock::coupon_display_info).
+        pub fn coupon_display_info(
+            self,
+            value: CouponDisplayInfo,
+        ) -> NewStockBuilder<T1, T2, T3, CouponDisplayInfo, T5, T6> {
+            NewStockBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: value,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T6> NewStockBuilder<T1, T2, T3, T4, unset::notify_config, T6> {
+        /// Sets [`notify_config`](NewStock::notify_config).
+        pub fn notify_config(
+            self,
+            value: NotifyConfig,
+        ) -> NewStockBuilder<T1, T2, T3, T4, NotifyConfig, T6> {
+            NewStockBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: value,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4, T5> NewStockBuilder<T1, T2, T3, T4, T5, unset::store_scope> {
+        /// Sets [`store_scope`](NewStock::store_scope).
+        pub fn store_scope(
+            self,
+            value: impl Into<StoreScope>,
+        ) -> NewStockBuilder<T1, T2, T3, T4, T5, StoreScope> {
+            NewStockBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct NewStockOptional {
+        remark: Option<String>,
+        single_usage_rule: Option<UsageRule>,
+        sequential_usage_rule: Option<SequentialUsageRule>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> NewStockBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`remark`](NewStock::remark).
+        pub fn remark(mut self, value: impl Into<String>) -> Self {
+            self.optional.remark = Some(value.into());
+            self
+        }
+        /// Sets [`single_usage_rule`](NewStock::single_usage_rule).
+        pub fn single_usage_rule(mut self, value: UsageRule) -> Self {
+            self.optional.single_usage_rule = Some(value);
+            self
+        }
+        /// Sets [`sequential_usage_rule`](NewStock::sequential_usage_rule).
+        pub fn sequential_usage_rule(mut self, value: SequentialUsageRule) -> Self {
+            self.optional.sequential_usage_rule = Some(value);
+            self
+        }
+    }
+    impl NewStockBundle {
+        /// Starts a [`NewStockBundle`]; `build` is there once all that is required is given.
+        pub fn builder() -> NewStockBundleBuilder<
+            unset::coupon_code_mode,
+            unset::stock_send_rule,
+            unset::usage_rule_display_info,
+            unset::coupon_display_info,
+            unset::notify_config,
+            unset::store_scope,
+        > {
+            NewStockBundleBuilder {
+                coupon_code_mode: unset::coupon_code_mode,
+                stock_send_rule: unset::stock_send_rule,
+                usage_rule_display_info: unset::usage_rule_display_info,
+                coupon_display_info: unset::coupon_display_info,
+                notify_config: unset::notify_config,
+                store_scope: unset::store_scope,
+                optional: NewStockBundleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`NewStockBundle`]; see [`NewStockBundle::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct NewStockBundleBuilder<T1, T2, T3, T4, T5, T6> {
+        coupon_code_mode: T1,
+        stock_send_rule: T2,
+        usage_rule_display_info: T3,
+        coupon_display_info: T4,
+        notify_config: T5,
+        store_scope: T6,
+        optional: NewStockBundleOptional,
+    }
+    impl NewStockBundleBuilder<
+        CouponCodeMode,
+        BundleSendRule,
+        UsageRuleDisplayInfo,
+        CouponDisplayInfo,
+        NotifyConfig,
+        StoreScope,
+    > {
+        /// The finished value.
+        pub fn build(self) -> NewStockBundle {
+            NewStockBundle {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                remark: self.optional.remark,
+                progressive_bundle_usage_rule: self
+                    .optional
+                    .progressive_bundle_usage_rule,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > NewStockBundleBuilder<unset::coupon_code_mode, T2, T3, T4, T5, T6> {
+        /// Sets [`coupon_code_mode`](NewStockBundle::coupon_code_mode).
+        pub fn coupon_code_mode(
+            self,
+            value: impl Into<CouponCodeMode>,
+        ) -> NewStockBundleBuilder<CouponCodeMode, T2, T3, T4, T5, T6> {
+            NewStockBundleBuilder {
+                coupon_code_mode: value.into(),
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+    > NewStockBundleBuilder<T1, unset::stock_send_rule, T3, T4, T5, T6> {
+        /// Sets [`stock_send_rule`](NewStockBundle::stock_send_rule).
+        pub fn stock_send_rule(
+            self,
+            value: BundleSendRule,
+        ) -> NewStockBundleBuilder<T1, BundleSendRule, T3, T4, T5, T6> {
+            NewStockBundleBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: value,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+    > NewStockBundleBuilder<T1, T2, unset::usage_rule_display_info, T4, T5, T6> {
+        /// Sets [`usage_rule_display_info`](NewStockBundle::usage_rule_display_info).
+        pub fn usage_rule_display_info(
+            self,
+            value: UsageRuleDisplayInfo,
+        ) -> NewStockBundleBuilder<T1, T2, UsageRuleDisplayInfo, T4, T5, T6> {
+            NewStockBundleBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: value,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+    > NewStockBundleBuilder<T1, T2, T3, unset::coupon_display_info, T5, T6> {
+        /// Sets [`coupon_display_info`](NewStockBundle::coupon_display_info).
+        pub fn coupon_display_info(
+            self,
+            value: CouponDisplayInfo,
+        ) -> NewStockBundleBuilder<T1, T2, T3, CouponDisplayInfo, T5, T6> {
+            NewStockBundleBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: value,
+                notify_config: self.notify_config,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+    > NewStockBundleBuilder<T1, T2, T3, T4, unset::notify_config, T6> {
+        /// Sets [`notify_config`](NewStockBundle::notify_config).
+        pub fn notify_config(
+            self,
+            value: NotifyConfig,
+        ) -> NewStockBundleBuilder<T1, T2, T3, T4, NotifyConfig, T6> {
+            NewStockBundleBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: value,
+                store_scope: self.store_scope,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+    > NewStockBundleBuilder<T1, T2, T3, T4, T5, unset::store_scope> {
+        /// Sets [`store_scope`](NewStockBundle::store_scope).
+        pub fn store_scope(
+            self,
+            value: impl Into<StoreScope>,
+        ) -> NewStockBundleBuilder<T1, T2, T3, T4, T5, StoreScope> {
+            NewStockBundleBuilder {
+                coupon_code_mode: self.coupon_code_mode,
+                stock_send_rule: self.stock_send_rule,
+                usage_rule_display_info: self.usage_rule_display_info,
+                coupon_display_info: self.coupon_display_info,
+                notify_config: self.notify_config,
+                store_scope: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct NewStockBundleOptional {
+        remark: Option<String>,
+        progressive_bundle_usage_rule: Option<BundleUsageRule>,
+    }
+    impl<T1, T2, T3, T4, T5, T6> NewStockBundleBuilder<T1, T2, T3, T4, T5, T6> {
+        /// Sets [`remark`](NewStockBundle::remark).
+        pub fn remark(mut self, value: impl Into<String>) -> Self {
+            self.optional.remark = Some(value.into());
+            self
+        }
+        /// Sets [`progressive_bundle_usage_rule`](NewStockBundle::progressive_bundle_usage_rule).
+        pub fn progressive_bundle_usage_rule(mut self, value: BundleUsageRule) -> Self {
+            self.optional.progressive_bundle_usage_rule = Some(value);
+            self
+        }
+    }
+    impl Store {
+        /// Starts a [`Store`]; `build` is there once all that is required is given.
+        pub fn builder() -> StoreBuilder<unset::store_id> {
+            StoreBuilder {
+                store_id: unset::store_id,
+            }
+        }
+    }
+    /// Builds a [`Store`]; see [`Store::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StoreBuilder<T1> {
+        store_id: T1,
+    }
+    impl StoreBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> Store {
+            Store { store_id: self.store_id }
+        }
+    }
+    impl StoreBuilder<unset::store_id> {
+        /// Sets [`store_id`](Store::store_id).
+        pub fn store_id(self, value: impl Into<String>) -> StoreBuilder<String> {
+            StoreBuilder {
+                store_id: value.into(),
+            }
+        }
+    }
+    impl MemberTagInfo {
+        /// Starts a [`MemberTagInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> MemberTagInfoBuilder {
+            MemberTagInfoBuilder {
+                optional: MemberTagInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`MemberTagInfo`]; see [`MemberTagInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct MemberTagInfoBuilder {
+        optional: MemberTagInfoOptional,
+    }
+    impl MemberTagInfoBuilder {
+        /// The finished value.
+        pub fn build(self) -> MemberTagInfo {
+            MemberTagInfo {
+                member_card_id: self.optional.member_card_id,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct MemberTagInfoOptional {
+        member_card_id: Option<String>,
+    }
+    impl MemberTagInfoBuilder {
+        /// Sets [`member_card_id`](MemberTagInfo::member_card_id).
+        pub fn member_card_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.member_card_id = Some(value.into());
+            self
+        }
+    }
+    impl CouponTagInfo {
+        /// Starts a [`CouponTagInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponTagInfoBuilder {
+            CouponTagInfoBuilder {
+                optional: CouponTagInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponTagInfo`]; see [`CouponTagInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponTagInfoBuilder {
+        optional: CouponTagInfoOptional,
+    }
+    impl CouponTagInfoBuilder {
+        /// The finished value.
+        pub fn build(self) -> CouponTagInfo {
+            CouponTagInfo {
+                coupon_tag_list: self.optional.coupon_tag_list,
+                member_tag_info: self.optional.member_tag_info,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponTagInfoOptional {
+        coupon_tag_list: Vec<CouponTag>,
+        member_tag_info: Option<MemberTagInfo>,
+    }
+    impl CouponTagInfoBuilder {
+        /// Sets [`coupon_tag_list`](CouponTagInfo::coupon_tag_list).
+        pub fn coupon_tag_list(mut self, value: Vec<CouponTag>) -> Self {
+            self.optional.coupon_tag_list = value;
+            self
+        }
+        /// Sets [`member_tag_info`](CouponTagInfo::member_tag_info).
+        pub fn member_tag_info(mut self, value: MemberTagInfo) -> Self {
+            self.optional.member_tag_info = Some(value);
+            self
+        }
+    }
+    impl AssociatedOrder {
+        /// Starts a [`AssociatedOrder`]; `build` is there once all that is required is given.
+        pub fn builder() -> AssociatedOrderBuilder {
+            AssociatedOrderBuilder {
+                optional: AssociatedOrderOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AssociatedOrder`]; see [`AssociatedOrder::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AssociatedOrderBuilder {
+        optional: AssociatedOrderOptional,
+    }
+    impl AssociatedOrderBuilder {
+        /// The finished value.
+        pub fn build(self) -> AssociatedOrder {
+            AssociatedOrder {
+                transaction_id: self.optional.transaction_id,
+                out_trade_no: self.optional.out_trade_no,
+                mchid: self.optional.mchid,
+                sub_mchid: self.optional.sub_mchid,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AssociatedOrderOptional {
+        transaction_id: Option<String>,
+        out_trade_no: Option<String>,
+        mchid: Option<MchId>,
+        sub_mchid: Option<MchId>,
+    }
+    impl AssociatedOrderBuilder {
+        /// Sets [`transaction_id`](AssociatedOrder::transaction_id).
+        pub fn transaction_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.transaction_id = Some(value.into());
+            self
+        }
+        /// Sets [`out_trade_no`](AssociatedOrder::out_trade_no).
+        pub fn out_trade_no(mut self, value: impl Into<String>) -> Self {
+            self.optional.out_trade_no = Some(value.into());
+            self
+        }
+        /// Sets [`mchid`](AssociatedOrder::mchid).
+        pub fn mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.mchid = Some(value.into());
+            self
+        }
+        /// Sets [`sub_mchid`](AssociatedOrder::sub_mchid).
+        pub fn sub_mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.sub_mchid = Some(value.into());
+            self
+        }
+    }
+    impl AssociatedPayScoreOrder {
+        /// Starts a [`AssociatedPayScoreOrder`]; `build` is there once all that is required is given.
+        pub fn builder() -> AssociatedPayScoreOrderBuilder {
+            AssociatedPayScoreOrderBuilder {
+                optional: AssociatedPayScoreOrderOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AssociatedPayScoreOrder`]; see [`AssociatedPayScoreOrder::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AssociatedPayScoreOrderBuilder {
+        optional: AssociatedPayScoreOrderOptional,
+    }
+    impl AssociatedPayScoreOrderBuilder {
+        /// The finished value.
+        pub fn build(self) -> AssociatedPayScoreOrder {
+            AssociatedPayScoreOrder {
+                order_id: self.optional.order_id,
+                out_order_no: self.optional.out_order_no,
+                mchid: self.optional.mchid,
+                sub_mchid: self.optional.sub_mchid,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AssociatedPayScoreOrderOptional {
+        order_id: Option<String>,
+        out_order_no: Option<String>,
+        mchid: Option<MchId>,
+        sub_mchid: Option<MchId>,
+    }
+    impl AssociatedPayScoreOrderBuilder {
+        /// Sets [`order_id`](AssociatedPayScoreOrder::order_id).
+        pub fn order_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.order_id = Some(value.into());
+            self
+        }
+        /// Sets [`out_order_no`](AssociatedPayScoreOrder::out_order_no).
+        pub fn out_order_no(mut self, value: impl Into<String>) -> Self {
+            self.optional.out_order_no = Some(value.into());
+            self
+        }
+        /// Sets [`mchid`](AssociatedPayScoreOrder::mchid).
+        pub fn mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.mchid = Some(value.into());
+            self
+        }
+        /// Sets [`sub_mchid`](AssociatedPayScoreOrder::sub_mchid).
+        pub fn sub_mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.sub_mchid = Some(value.into());
+            self
+        }
+    }
+    impl CombineImage {
+        /// Starts a [`CombineImage`]; `build` is there once all that is required is given.
+        pub fn builder() -> CombineImageBuilder<
+            unset::scope,
+            unset::type_,
+            unset::usage_mode,
+        > {
+            CombineImageBuilder {
+                scope: unset::scope,
+                type_: unset::type_,
+                usage_mode: unset::usage_mode,
+                optional: CombineImageOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CombineImage`]; see [`CombineImage::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CombineImageBuilder<T1, T2, T3> {
+        scope: T1,
+        type_: T2,
+        usage_mode: T3,
+        optional: CombineImageOptional,
+    }
+    impl CombineImageBuilder<ProductCouponScope, ProductCouponType, UsageMode> {
+        /// The finished value.
+        pub fn build(self) -> CombineImage {
+            CombineImage {
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                normal_coupon: self.optional.normal_coupon,
+                discount_coupon: self.optional.discount_coupon,
+                exchange_coupon: self.optional.exchange_coupon,
+                background_color: self.optional.background_color,
+            }
+        }
+    }
+    impl<T2, T3> CombineImageBuilder<unset::scope, T2, T3> {
+        /// Sets [`scope`](CombineImage::scope).
+        pub fn scope(
+            self,
+            value: impl Into<ProductCouponScope>,
+        ) -> CombineImageBuilder<ProductCouponScope, T2, T3> {
+            CombineImageBuilder {
+                scope: value.into(),
+                type_: self.type_,
+                usage_mode: self.usage_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> CombineImageBuilder<T1, unset::type_, T3> {
+        /// Sets [`type_`](CombineImage::type_).
+        pub fn type_(
+            self,
+            value: impl Into<ProductCouponType>,
+        ) -> CombineImageBuilder<T1, ProductCouponType, T3> {
+            CombineImageBuilder {
+                scope: self.scope,
+                type_: value.into(),
+                usage_mode: self.usage_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> CombineImageBuilder<T1, T2, unset::usage_mode> {
+        /// Sets [`usage_mode`](CombineImage::usage_mode).
+        pub fn usage_mode(
+            self,
+            value: impl Into<UsageMode>,
+        ) -> CombineImageBuilder<T1, T2, UsageMode> {
+            CombineImageBuilder {
+                scope: self.scope,
+                type_: self.type_,
+                usage_mode: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CombineImageOptional {
+        normal_coupon: Option<NormalRule>,
+        discount_coupon: Option<DiscountRule>,
+        exchange_coupon: Option<ExchangeRule>,
+        background_color: Option<String>,
+    }
+    impl<T1, T2, T3> CombineImageBuilder<T1, T2, T3> {
+        /// Sets [`normal_coupon`](CombineImage::normal_coupon).
+        pub fn normal_coupon(mut self, value: NormalRule) -> Self {
+            self.optional.normal_coupon = Some(value);
+            self
+        }
+        /// Sets [`discount_coupon`](CombineImage::discount_coupon).
+        pub fn discount_coupon(mut self, value: DiscountRule) -> Self {
+            self.optional.discount_coupon = Some(value);
+            self
+        }
+        /// Sets [`exchange_coupon`](CombineImage::exchange_coupon).
+        pub fn exchange_coupon(mut self, value: ExchangeRule) -> Self {
+            self.optional.exchange_coupon = Some(value);
+            self
+        }
+        /// Sets [`background_color`](CombineImage::background_color).
+        pub fn background_color(mut self, value: impl Into<String>) -> Self {
+            self.optional.background_color = Some(value.into());
+            self
+        }
+    }
+    impl CutOut {
+        /// Starts a [`CutOut`]; `build` is there once all that is required is given.
+        pub fn builder() -> CutOutBuilder<unset::image_url> {
+            CutOutBuilder {
+                image_url: unset::image_url,
+            }
+        }
+    }
+    /// Builds a [`CutOut`]; see [`CutOut::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CutOutBuilder<T1> {
+        image_url: T1,
+    }
+    impl CutOutBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> CutOut {
+            CutOut {
+                image_url: self.image_url,
+            }
+        }
+    }
+    impl CutOutBuilder<unset::image_url> {
+        /// Sets [`image_url`](CutOut::image_url).
+        pub fn image_url(self, value: impl Into<String>) -> CutOutBuilder<String> {
+            CutOutBuilder {
+                image_url: value.into(),
+            }
+        }
+    }
 }
 
 mod spec {

@@ -5,6 +5,7 @@ use super::{Act, Call, Once};
 use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) const ACTS: &[Act] = &[
@@ -16,10 +17,10 @@ pub(super) const ACTS: &[Act] = &[
 const BROKEN: &str = "请求参数符合参数格式，但不符合业务规则";
 
 /// All partnerships, in the order in which they were first built.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Partnerships(Vec<Partnership>);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Partnership {
     /// Merchant that lends.
     lender: String,

@@ -1,11 +1,12 @@
 //! Pools of codes that are uploaded to a stock.
 
 use crate::ambient::Ambient;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// The codes of a stock.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pool {
     codes: BTreeMap<String, Code>,
     /// The codes in the order in which they were uploaded.
@@ -17,7 +18,7 @@ pub(super) struct Pool {
 }
 
 /// A code in the pool of a stock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Code {
     pub(super) upload_request_no: String,
     pub(super) count: u64,

@@ -7,6 +7,7 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::BusifavorFirstState;
 use crate::state::pool::Pool;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ const SHOWN: [&str; 10] = [
     "notify_config",
 ];
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stock {
     pub(super) creator: String,
     pub(super) owner: String,
@@ -45,7 +46,7 @@ pub(super) struct Stock {
 }
 
 /// Where the codes of a stock come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Mode {
     WechatPay,
     MerchantApi,
@@ -53,7 +54,7 @@ pub(super) enum Mode {
 }
 
 /// State of a stock, spelt as on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Status {
     Unaudit,
     Running,

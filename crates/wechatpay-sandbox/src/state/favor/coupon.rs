@@ -7,13 +7,14 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::{OtherSenders, Repeat, Settings, UserLimit};
 use crate::state::Once;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// How many coupons a page of a user's holds, if the request does not say.
 const PAGE: i64 = 20;
 
 /// A coupon that a user has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Coupon {
     pub(super) stock_id: String,
     openid: String,

@@ -9,15 +9,19 @@ use super::{
 use crate::ambient::{Ambient, day, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
+use crate::settings::Settings;
 use crate::state::{Deed, Event, Outbox, State};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use wechatpay_model::operation::Payload;
+use wechatpay_model::product_coupon::{BrandCouponSend, CouponSend};
 
 /// Seconds for which a token opens the component.
 const TOKEN_LASTS: i64 = 300;
 
 const STATE: &str = "用户券状态非法";
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Coupon {
     openid: String,
     number: String,
@@ -39,7 +43,7 @@ pub(super) struct Coupon {
 }
 
 /// State of a coupon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum CouponState {
     Confirming,
     Pending,
@@ -84,7 +88,7 @@ impl CouponState {
 }
 
 /// The coupons that were sent to a user together: one for each use, handed out one after the other.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Set {
     gift: Gift,
     coupons: Vec<Key>,
@@ -93,7 +97,7 @@ pub(super) struct Set {
 }
 
 /// A coupon to be handed out, or all those of a bundle.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Gift {
     owner: Owner,
     /// The stock, or those of the bundle in the order of use.
@@ -108,7 +112,7 @@ pub(super) struct Gift {
 }
 
 /// A gift that a user is yet to open.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Promise {
     gift: Gift,
     until: i64,
@@ -119,6 +123,7 @@ pub(super) struct Promise {
 struct Means<'a> {
     now: i64,
     ambient: &'a mut Ambient,
+    settings: &'a Settings,
     outbox: &'a mut Outbox,
 }
 
@@ -245,16 +250,10 @@ fn issue(
     stock.coupons.entry(code.clone()).or_insert(coupon).count += 1;
     stock.count_today(now);
     let by_partner = gift.owner.creator != gift.owner.brand;
-    means.outbox.push(Event {
-        id: means.ambient.uuid(),
-        create_time: time_text(now),
-        event_type: if by_partner { "PRODUCT_COUPON_SP.SEND" } else { "PRODUCT_COUPON.SEND" },
-        original_type: "product_coupon",
-        summary: "商品券领券通知",
-        mchid: gift.owner.creator.clone(),
-        notify_url: state.addresses.get(&gift.owner.creator).map(|address| address.url.clone()),
-        payload,
-    });
+    let spec = if by_partner { CouponSend::EVENT } else { BrandCouponSend::EVENT };
+    let address = state.addresses.get(&gift.owner.creator).map(|address| address.url.as_str());
+    let event = Event::new(spec, means.ambient.uuid(), now, &gift.owner.creator, payload).addressed(address);
+    means.outbox.push(event, means.settings, now);
     let key = (stock_id, code);
     state.users.entry(gift.openid.clone()).or_default().push(key.clone());
     Ok(key)
@@ -341,7 +340,7 @@ fn gift(call: &mut Call<'_>, channel: &str) -> Outcome<Gift> {
 /// The coupons, and what handing one out needs beside them.
 fn parts<'c>(call: &'c mut Call<'_>) -> (&'c mut ProductCoupons, Means<'c>) {
     let State { product_coupon, outbox, .. } = &mut *call.state;
-    (product_coupon, Means { now: call.now, ambient: &mut *call.ambient, outbox })
+    (product_coupon, Means { now: call.now, ambient: &mut *call.ambient, settings: call.settings, outbox })
 }
 
 const TO_CONFIRM: &str = "the user has a coupon, CONFIRMING: it cannot be used until confirm_coupon is called";
@@ -396,7 +395,7 @@ impl ProductCoupons {
             Some(promise) => promise.gift.clone(),
             None => self.found_gift(deed)?,
         };
-        let mut means = Means { now, ambient: &mut *deed.ambient, outbox: &mut *deed.outbox };
+        let mut means = Means { now, ambient: &mut *deed.ambient, settings: deed.settings, outbox: &mut *deed.outbox };
         let (key, _) = hand_out(self, &mut means, gift).map_err(|refusal| {
             let code = refusal.code().unwrap_or_default().to_owned();
             format!("no coupon is given: {} {code}, {}", refusal.status, refusal.why)

@@ -1,17 +1,19 @@
 //! Pictures: uploaded, or made from what a brand says. They are looked at and not kept.
 
 use super::{Call, Owner, not_there, once};
-use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::state::Event;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use wechatpay_model::operation::Payload;
+use wechatpay_model::product_coupon::ImageGeneration;
 
 /// Most bytes of a picture.
 const LARGEST: usize = 2 << 20;
 
 /// A picture that is made.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Task {
     kind: String,
     url: String,
@@ -57,17 +59,10 @@ pub(super) fn create_task(call: &mut Call<'_>) -> Outcome {
         let (owner, task_id) = (Owner::of(call)?, call.text("task_id"));
         let task = Task { kind: call.text("image_generation_type"), url: address(&call.ambient.letters(32)) };
         let addresses = &call.state.product_coupon.addresses;
-        let event = Event {
-            id: call.ambient.uuid(),
-            create_time: time_text(call.now),
-            event_type: "PRODUCT_COUPON_SP.IMAGE_GENERATION",
-            original_type: "product_coupon",
-            summary: "商品券图片生成结果通知",
-            mchid: call.caller.to_owned(),
-            notify_url: addresses.get(call.caller).map(|address| address.url.clone()),
-            payload: task.show(&owner, &task_id),
-        };
-        call.state.outbox.push(event);
+        let address = addresses.get(call.caller).map(|address| address.url.as_str());
+        let payload = task.show(&owner, &task_id);
+        let event = Event::new(ImageGeneration::EVENT, call.ambient.uuid(), call.now, call.caller, payload);
+        call.state.outbox.push(event.addressed(address), call.settings, call.now);
         let mut body = json!({"task_id": task_id});
         if let Some(body) = body.as_object_mut() {
             owner.show(body);

@@ -15,6 +15,7 @@ use crate::log::Basis;
 use crate::settings::Repeat;
 use coupon::{Coupon, CouponState};
 use product::Product;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use stock::{Stock, StockState};
@@ -65,7 +66,7 @@ const NOT_THERE: &str = "当前访问对象不存在，请确认 ID 是否合法
 const RULES: &str = "HTTP 请求不符合微信支付 APIv3 接口规则";
 
 /// Everything about product coupons.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct ProductCoupons {
     products: BTreeMap<String, Product>,
     stocks: BTreeMap<String, Stock>,
@@ -78,6 +79,7 @@ pub(super) struct ProductCoupons {
     /// Gifts that users are yet to open, by their token.
     tokens: BTreeMap<String, coupon::Promise>,
     addresses: BTreeMap<String, notify::Address>,
+    #[serde(with = "super::pairs")]
     tasks: BTreeMap<(Owner, String), image::Task>,
 }
 
@@ -85,7 +87,7 @@ pub(super) struct ProductCoupons {
 type Key = (String, String);
 
 /// Whose something is: a brand's, in the hands of whoever created it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Owner {
     brand: String,
     creator: String,
@@ -175,7 +177,7 @@ fn find_stock<'s>(call: &'s mut Call<'_>, stock_id: &str) -> Outcome<&'s mut Sto
 }
 
 /// A number and the time at which it was used.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Done {
     number: String,
     time: i64,
@@ -194,7 +196,7 @@ impl Done {
 }
 
 /// That, and why, something was deactivated.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Deactivation {
     done: Done,
     reason: String,

@@ -5,10 +5,11 @@ use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use http::Uri;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// An address that was set: one for all brands of a caller.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Address {
     pub(super) url: String,
     set: i64,

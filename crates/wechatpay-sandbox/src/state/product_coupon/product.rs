@@ -6,6 +6,7 @@ use super::{Call, Deactivation, Owner, broken, check_app, find_product, invalid,
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::ProductCouponFirstState;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// What of a request that creates a product coupon its readers see again.
@@ -20,7 +21,7 @@ const SHOWN: [&str; 8] = [
     "out_product_no",
 ];
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Product {
     pub(super) owner: Owner,
     shown: Map<String, Value>,
@@ -29,7 +30,7 @@ pub(super) struct Product {
 }
 
 /// State of a product coupon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum ProductState {
     Auditing,
     Effective,

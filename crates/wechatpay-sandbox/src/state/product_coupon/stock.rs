@@ -11,13 +11,14 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::ProductCouponFirstState;
 use crate::state::pool::{Limits, Pool, Sorted};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most stocks of one product coupon that are neither ended nor deactivated.
 const MOST: usize = 200;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stock {
     pub(super) product_coupon_id: String,
     pub(super) owner: Owner,
@@ -38,7 +39,7 @@ pub(super) struct Stock {
 }
 
 /// State of a stock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum StockState {
     Auditing,
     Sending,
@@ -60,7 +61,7 @@ impl StockState {
 }
 
 /// How the coupons of a stock are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Usage {
     Single,
     Bundle,
