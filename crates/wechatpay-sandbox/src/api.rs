@@ -110,7 +110,8 @@ impl Api {
     /// Logs what was refused before it was a request to the API.
     pub(crate) fn turn_away(&self, method: &str, target: &str, status: Option<u16>, why: &str) {
         let mut world = self.world();
-        let mut exchange = world.exchange(method, target);
+        // It takes no number, so that the ids of requests do not depend on it.
+        let mut exchange = Exchange::new(String::new(), world.ambient.now_text(), method, target);
         (exchange.status, exchange.why) = (status, why.to_owned());
         world.record(exchange);
     }

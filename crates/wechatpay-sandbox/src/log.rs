@@ -59,11 +59,11 @@ pub struct Checks {
 pub struct Exchange {
     /// Number of the request, counted from 1.
     pub id: u64,
-    /// The `Request-ID` of the answer.
+    /// The `Request-ID` of the answer; empty for what was turned away before it was a request to the API.
     pub request_id: String,
     /// Time of the sandbox's clock, RFC 3339.
     pub time: String,
-    /// HTTP method.
+    /// HTTP method; `TLS` for a handshake that failed.
     pub method: String,
     /// Path and query as they came, cut off after 2,000 bytes.
     pub target: String,

@@ -209,6 +209,18 @@ mod tests {
         assert_eq!((pauses(Break::SlowHeaders), pauses(Break::SlowBody), pauses(Break::Stall)), (5, 5, 1));
     }
 
+    #[tokio::test]
+    async fn a_client_that_goes_away_ends_a_stall() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let stall = Broken { pause: Duration::from_secs(1 << 40), ..broken(200, "0123456789", Break::Stall) };
+        let sending = tokio::spawn(stall.send(server));
+        client.read_exact(&mut [0; 20]).await.unwrap();
+        drop(client);
+        sending.await.unwrap().unwrap();
+    }
+
     #[test]
     fn an_answer_without_a_body_breaks_in_its_head() {
         for how in [Break::ResetMid, Break::Truncate, Break::Stall] {
