@@ -13,6 +13,8 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 use wechatpay_hyper::Hyper;
+use wechatpay_model::Operation as _;
+use wechatpay_model::favor::CreateCouponStock;
 use wechatpay_protocol::{BaseUrl, BlockingClient, BlockingTransport, Client, Error, Transport};
 use wechatpay_reqwest::{BlockingReqwest, Reqwest, reqwest};
 use wechatpay_sandbox::Sandbox;
@@ -45,13 +47,12 @@ pub(crate) struct Asking<'a> {
     pub(crate) fault: Option<&'a str>,
 }
 
-/// The body of a verified answer to a POST with this body, or to a GET with none.
+/// The body of a verified answer to the creation of a stock, or to a question for the certificates where there is none.
 pub(crate) async fn ask(
     sandbox: &Sandbox,
     adapter: Adapter,
     asking: Asking<'_>,
-    path: &str,
-    body: &Value,
+    stock: &Value,
 ) -> Result<Value, Error> {
     match adapter {
         Adapter::Reqwest => {
@@ -60,7 +61,7 @@ pub(crate) async fn ask(
                 Way::Proxy => builder.proxy(reqwest::Proxy::all(sandbox.proxy_url()).expect("a URL")),
                 _ => builder.no_proxy(),
             };
-            call(sandbox, Reqwest::from_builder(builder).expect("a client"), asking, path, body).await
+            call(sandbox, Reqwest::from_builder(builder).expect("a client"), asking, stock).await
         }
         Adapter::Hyper => {
             let mut builder = LegacyClient::builder(TokioExecutor::new());
@@ -69,16 +70,16 @@ pub(crate) async fn ask(
                 let proxy = sandbox.proxy_url().parse().expect("a URL");
                 let connector = secured(sandbox, Tunnel::new(proxy, HttpConnector::new()));
                 let hyper = Hyper::from_builder(hyper, connector).with_timeout(asking.timeout);
-                call(sandbox, hyper, asking, path, body).await
+                call(sandbox, hyper, asking, stock).await
             } else {
                 let mut tcp = HttpConnector::new();
                 tcp.enforce_http(false);
                 let hyper = Hyper::from_builder(hyper, secured(sandbox, tcp)).with_timeout(asking.timeout);
-                call(sandbox, hyper, asking, path, body).await
+                call(sandbox, hyper, asking, stock).await
             }
         }
         Adapter::Blocking => std::thread::scope(|scope| {
-            scope.spawn(|| blocking(sandbox, asking, path, body)).join().expect("the call returns")
+            scope.spawn(|| blocking(sandbox, asking, stock)).join().expect("the call returns")
         }),
     }
 }
@@ -103,8 +104,7 @@ async fn call<T: Transport>(
     sandbox: &Sandbox,
     transport: T,
     asking: Asking<'_>,
-    path: &str,
-    body: &Value,
+    stock: &Value,
 ) -> Result<Value, Error> {
     // A header of another name is none.
     let name = if asking.fault.is_some() { "x-sandbox-fault" } else { "x-nothing" };
@@ -112,13 +112,13 @@ async fn call<T: Transport>(
     let credentials = sandbox.merchant();
     let client = Client::new(transport, merchant(&credentials), public_key(&credentials))
         .with_base_url(base_url(sandbox, asking.way));
-    match body {
-        Value::Null => client.get(path).await.map(|reply| reply.value),
-        body => client.post(path, body).await.map(|reply| reply.value),
+    match stock {
+        Value::Null => client.get("/v3/certificates").await.map(|reply| reply.value),
+        stock => client.call(CreateCouponStock::SPEC, stock.clone()).await.map(|reply| reply.value),
     }
 }
 
-fn blocking(sandbox: &Sandbox, asking: Asking<'_>, path: &str, body: &Value) -> Result<Value, Error> {
+fn blocking(sandbox: &Sandbox, asking: Asking<'_>, stock: &Value) -> Result<Value, Error> {
     let builder = reqwest::blocking::Client::builder().timeout(asking.timeout).tls_certs_only([authority(sandbox)]);
     let builder = match asking.way {
         Way::Proxy => builder.proxy(reqwest::Proxy::all(sandbox.proxy_url()).expect("a URL")),
@@ -135,9 +135,9 @@ fn blocking(sandbox: &Sandbox, asking: Asking<'_>, path: &str, body: &Value) -> 
     let credentials = sandbox.merchant();
     let client = BlockingClient::new(transport, merchant(&credentials), public_key(&credentials))
         .with_base_url(base_url(sandbox, asking.way));
-    match body {
-        Value::Null => client.get(path).map(|reply| reply.value),
-        body => client.post(path, body).map(|reply| reply.value),
+    match stock {
+        Value::Null => client.get("/v3/certificates").map(|reply| reply.value),
+        stock => client.call(CreateCouponStock::SPEC, stock.clone()).map(|reply| reply.value),
     }
 }
 
