@@ -78,8 +78,11 @@ pub(crate) async fn ask(
                 call(sandbox, hyper, asking, stock).await
             }
         }
-        Adapter::Blocking => std::thread::scope(|scope| {
-            scope.spawn(|| blocking(sandbox, asking, stock)).join().expect("the call returns")
+        // On a thread without a runtime, while this one is free to serve the sandbox.
+        Adapter::Blocking => tokio::task::block_in_place(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| blocking(sandbox, asking, stock)).join().expect("the call returns")
+            })
         }),
     }
 }
