@@ -177,8 +177,8 @@ fn sandbox_help() -> String {
         let acts = if kind.acts { '*' } else { ' ' };
         let name = format!("{}{}", kind.name, kind.argument);
         // The longest name has a line of its own.
-        let gap = if name.len() > 24 { format!("\n{:29}", "") } else { String::new() };
-        help += &format!("  {acts} {name:24} {gap}{}\n", kind.meaning);
+        let gap = if name.len() > 24 { format!("\n{:28}", "") } else { " ".repeat(24 - name.len()) };
+        help += &format!("  {acts} {name}{gap} {}\n", kind.meaning);
     }
     help
 }
