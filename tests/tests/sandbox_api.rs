@@ -637,7 +637,7 @@ async fn each_fault_does_what_it_says_and_is_in_the_log() {
         assert_eq!(world.sandbox.requests()[0].fault.as_deref(), Some(name));
     }
     assert_eq!(fault("error=403:REQUEST_BLOCKED:2").expect("an answer").text("/message"), "商户无权发券");
-    for name in ["explode", "error=NO_SUCH", "stall"] {
+    for name in ["explode", "error=NO_SUCH", "stall=x"] {
         let answer = fault(name).expect("an answer");
         assert_eq!((answer.status, answer.signed(), answer.text("/code").as_str()), (400, false, "SANDBOX"), "{name}");
     }

@@ -32,6 +32,7 @@ Chores:
   codegen          make crates/wechatpay-model/src/generated and the tables of README.md from schemas/
   codegen --check  list every generated file that is stale, missing or no longer wanted
   tidy             check what the compiler does not: crate edges, features, house rules
+  sandbox-bench    how fast the sandbox starts and answers, and whether its memory stays flat
   model-cost       how long the compiler takes for the model, against plain structs of the same fields
   ci               everything that CI runs, in its order, up to the first failure
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(root, Mode::Check),
         ["tidy"] => tidy::run(root),
         ["model-cost"] => cost::run(root),
+        ["sandbox-bench"] => ci::sandbox_bench(root),
         ["ci"] => ci::run(root),
         other => {
             eprint!("{HELP}");

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use wechatpay_sandbox::{FAULTS, FaultRule};
 
 const AFTER_HELP: &str = "\
 Try it:
@@ -123,13 +124,10 @@ pub(crate) struct Demo {
 /// Run a local WeChat Pay until Ctrl-C
 ///
 /// It checks signatures and limits, keeps state and signs its answers, with keys made for this run. The first line on
-/// stdout is JSON that says where it listens and who may call.
+/// stdout is JSON that says where it listens and who may call. One port serves HTTP, HTTPS with an authority of its own
+/// (DIR/ca.pem), and HTTP proxy clients that ask for the official hosts; DIR/HOWTO.md says how to point SDKs at it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  wechatpay sandbox
-  wechatpay sandbox --listen 127.0.0.1:8080 --dir box
-  set -a; . box/sandbox.env; set +a; wechatpay call certificates.list")]
+#[command(after_help = SANDBOX_EXAMPLES, after_long_help = sandbox_help())]
 pub(crate) struct Sandbox {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -148,9 +146,42 @@ pub(crate) struct Sandbox {
     #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Vec<String>,
 
+    /// Make requests go wrong: FAULT[;operation=ID][;nth=N][;probability=P][;times=N][;seed=N]; give it again for
+    /// further rules. --help lists the faults
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fault: Vec<FaultRule>,
+
     /// Let --listen name an address that other machines can reach
     #[arg(long)]
     pub(crate) allow_remote: bool,
+
+    /// Let the control paths answer other machines too, and not loopback alone: in a container, whose port is
+    /// forwarded, they answer nobody otherwise
+    #[arg(long, requires = "allow_remote")]
+    pub(crate) allow_remote_control: bool,
+}
+
+const SANDBOX_EXAMPLES: &str = "\
+Examples:
+  wechatpay sandbox
+  wechatpay sandbox --listen 127.0.0.1:8080 --dir box
+  wechatpay sandbox --fault 'lose-reply;operation=favor.send_coupon;nth=2' --fault 'status-500;probability=0.1'
+  set -a; . box/sandbox.env; set +a; wechatpay call certificates.list";
+
+/// The examples, and all faults.
+fn sandbox_help() -> String {
+    let mut help = format!(
+        "{SANDBOX_EXAMPLES}\n\nFaults, for --fault, POST /_sandbox/faults and the header X-Sandbox-Fault (* is acted upon \
+         all the same):\n"
+    );
+    for kind in FAULTS {
+        let acts = if kind.acts { '*' } else { ' ' };
+        let name = format!("{}{}", kind.name, kind.argument);
+        // The longest name has a line of its own.
+        let gap = if name.len() > 24 { format!("\n{:28}", "") } else { " ".repeat(24 - name.len()) };
+        help += &format!("  {acts} {name}{gap} {}\n", kind.meaning);
+    }
+    help
 }
 
 /// List the operations

@@ -106,12 +106,8 @@ impl Ambient {
 
     /// The next number of the SplitMix64 sequence that the seed begins.
     pub(crate) fn draw(&mut self) -> u64 {
-        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         self.drawn = self.drawn.wrapping_add(1);
-        let mut z = self.seed.wrapping_add(self.drawn.wrapping_mul(STEP));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        mix(self.seed, self.drawn)
     }
 
     /// Numbers of their own for something that happens at its own pace: they follow from the seed and this name, and
@@ -167,7 +163,17 @@ impl Ambient {
     }
 }
 
-fn system_seconds() -> i64 {
+/// The nth number of the SplitMix64 sequence that a seed begins.
+pub(crate) fn mix(seed: u64, nth: u64) -> u64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut z = seed.wrapping_add(nth.wrapping_mul(STEP));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Unix time of the machine's clock, in seconds.
+pub(crate) fn system_seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(since).unwrap_or(i64::MAX)
 }

@@ -9,23 +9,25 @@ use crate::answer::{self, Answer, Outcome};
 use crate::authorize::{self, BRAND_SCHEME, Reason, Refused, SCHEME, Signed, Window};
 use crate::control::Peer;
 use crate::courier::Signals;
-use crate::faults::{Fault, GATEWAY_PAGE};
+use crate::faults::{Asked, Fault, GATEWAY_PAGE};
 use crate::keys::{Keys, Merchant, Platform, SigningKey};
-use crate::log::{Basis, Checks, Exchange, Verdict, cut};
+use crate::log::{Basis, Exchange, Verdict, cut};
 use crate::multipart;
 use crate::rates::{self, Limit};
 use crate::rules::{self, Facts};
 use crate::schema::{Forms, Violation};
 use crate::settings::{Settings, SignWith};
+use crate::socket::{Break, Broken};
 use crate::state::{Act, Call, FILE_PATH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use wechatpay_model::operation::{self, Body, Idempotency, Per, Spec};
 use wechatpay_protocol::request::{self, BRAND_ID, Route};
 
@@ -76,9 +78,13 @@ pub(crate) fn signature(key: &SigningKey, timestamp: i64, nonce: &str, body: &[u
 /// What becomes of a request.
 pub(crate) enum Handled {
     Reply(Response<Bytes>),
-    /// The connection is closed without an answer.
-    HangUp,
+    /// The answer breaks on the socket.
+    Broken(Broken),
 }
+
+/// Marks a request that came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Secure;
 
 impl Api {
     pub(crate) fn new(keys: Keys, world: World) -> Self {
@@ -100,41 +106,40 @@ impl Api {
     pub(crate) fn handle(&self, parts: &Parts, body: &[u8]) -> Handled {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let mut world = self.world();
-        let mut exchange = Exchange {
-            id: 0,
-            request_id: world.ambient.request_id(),
-            time: world.ambient.now_text(),
-            method: parts.method.to_string(),
-            target: cut(target, 2000).to_owned(),
-            mchid: None,
-            operation: None,
-            status: None,
-            code: None,
-            checks: Checks::default(),
-            basis: Basis::Sandbox,
-            why: String::new(),
-            violations: Vec::new(),
-            fault: None,
-            explanation: None,
-        };
-        let fault = match Fault::asked(&parts.headers) {
-            Ok(fault) => fault,
+        let mut exchange = world.exchange(parts.method.as_str(), target);
+        let asked = match Fault::asked(&parts.headers) {
+            Ok(Some(asked)) => Some(asked),
+            Ok(None) => world.faults.pick(|| Some(find_route(&parts.method, parts.uri.path()).ok()?.spec.id())),
             Err(message) => return self.deliver(world, exchange, *Answer::own(400, message), parts, None),
         };
-        if let Some((fault @ (Fault::Refuse | Fault::Html502), name)) = &fault {
-            exchange.fault = Some(name.clone());
+        let arrived = Arrived { parts, target, body, asked: asked.as_ref() };
+        if let Some(asked) = &asked
+            && let Some(handled) = unseen(&asked.fault, &arrived)
+        {
+            exchange.apply(asked);
             exchange.why = "fault: nothing was acted upon".to_owned();
-            exchange.status = (*fault == Fault::Html502).then_some(502);
-            world.log.push(exchange);
-            return if *fault == Fault::Html502 { Handled::Reply(page()) } else { Handled::HangUp };
+            exchange.status = match &handled {
+                Handled::Reply(response) => Some(response.status().as_u16()),
+                Handled::Broken(_) => None,
+            };
+            world.record(exchange);
+            return handled;
         }
-        let arrived = Arrived { parts, target, body, fault: fault.as_ref() };
         let answer = match self.judge(&mut world, &mut exchange, &arrived) {
             Ok(answer) if of_brand(&parts.headers) => unname_brand(answer),
             Ok(answer) => answer,
             Err(refusal) => *refusal,
         };
-        self.deliver(world, exchange, answer, parts, fault)
+        self.deliver(world, exchange, answer, parts, asked)
+    }
+
+    /// Logs what was refused before it was a request to the API.
+    pub(crate) fn turn_away(&self, method: &str, target: &str, status: Option<u16>, why: &str) {
+        let mut world = self.world();
+        // It takes no number, so that the ids of requests do not depend on it.
+        let mut exchange = Exchange::new(String::new(), world.ambient.now_text(), method, target);
+        (exchange.status, exchange.why) = (status, why.to_owned());
+        world.record(exchange);
     }
 
     /// Leads a request through the checks.
@@ -180,10 +185,10 @@ impl Api {
         checks.route = Verdict::Ok;
         let spec = route.spec;
         exchange.operation = Some(spec.id());
-        if let Some((fault, name)) = arrived.fault
-            && let Some(instead) = fault.instead(spec)
+        if let Some(asked) = arrived.asked
+            && let Some(instead) = asked.fault.instead(spec)
         {
-            exchange.fault = Some(name.clone());
+            exchange.apply(asked);
             return Err(instead);
         }
 
@@ -268,43 +273,49 @@ impl Api {
         mut exchange: Exchange,
         answer: Answer,
         parts: &Parts,
-        fault: Option<(Fault, String)>,
+        asked: Option<Asked>,
     ) -> Handled {
         let request_id = exchange.request_id.clone();
         exchange.status = Some(answer.status);
         exchange.code = answer.code().map(str::to_owned);
         exchange.basis = answer.basis;
         exchange.why = answer.why.to_string();
-        // A signature fault needs a signature; a lost answer only an answer, and a file can be changed too.
-        let fault = fault.filter(|(fault, _)| match fault {
-            Fault::LoseReply => true,
+        // A signature fault needs a signature; a break on the socket only an answer, and a file can be changed too.
+        let asked = asked.filter(|asked| match &asked.fault {
+            Fault::After(..) => true,
             Fault::Tamper if answer.file.is_some() => true,
-            fault => answer.signed && fault.is_of_signature(),
+            fault => answer.signed && fault.spoils(),
         });
         let World { ambient, settings, .. } = &mut *world;
-        let probe = answer.signed && fault.is_none() && ambient.chance(settings.probes_in_answers);
-        let fault = fault.or_else(|| probe.then(|| (Fault::Probe, "probe".to_owned())));
-        let (fault, name) = fault.unzip();
-        exchange.fault = exchange.fault.or(name);
-        if fault == Some(Fault::LoseReply) {
+        let probe = answer.signed && asked.is_none() && ambient.chance(settings.probes_in_answers);
+        let asked = asked.or_else(|| probe.then(Asked::probe));
+        if let Some(asked) = &asked {
+            exchange.apply(asked);
+        }
+        let fault = asked.map(|asked| asked.fault);
+        if matches!(fault, Some(Fault::After(Break::Close | Break::Reset, _))) {
             exchange.status = None;
-            world.log.push(exchange);
-            return Handled::HangUp;
         }
         let World { ambient, settings, .. } = &mut *world;
         let hand = self.signer(settings, ambient, &parts.headers, exchange.operation);
         let (now, nonce) = (world.ambient.now(), world.ambient.letters(32));
-        world.log.push(exchange);
+        let (slow, stall) = (world.settings.slow_ms, world.settings.stall_ms);
+        world.record(exchange);
         drop(world);
 
         let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body: Vec::new() };
-        match (answer.file, answer.body) {
-            (Some(file), _) => {
+        match (fault.as_ref().and_then(Fault::body), answer.file, answer.body) {
+            (Some(body), ..) => {
+                reply.body = body;
+                // An answer of 204 has no body.
+                reply.status = if reply.status == 204 { 200 } else { reply.status };
+            }
+            (None, Some(file), _) => {
                 reply.body = file;
                 reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
             }
-            (None, Value::Null) => {}
-            (None, body) => reply.body = body.to_string().into_bytes(),
+            (None, None, Value::Null) => {}
+            (None, None, body) => reply.body = body.to_string().into_bytes(),
         }
         if answer.signed {
             self.sign(&mut reply, &hand, now, &nonce, fault.as_ref());
@@ -314,7 +325,15 @@ impl Api {
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             reply.headers.insert(REQUEST_ID, value);
         }
-        Handled::Reply(reply.finish())
+        let answer = reply.finish();
+        match fault {
+            Some(Fault::After(how, pause)) => {
+                let usual = if how == Break::Stall { stall } else { slow };
+                let pause = Duration::from_millis(pause.unwrap_or(usual).into());
+                Handled::Broken(Broken { answer, how, pause })
+            }
+            _ => Handled::Reply(answer),
+        }
     }
 
     /// The key that signs an answer: the one that the request names, else the one of the settings.
@@ -405,7 +424,7 @@ struct Arrived<'a> {
     /// Path and query, byte for byte.
     target: &'a str,
     body: &'a [u8],
-    fault: Option<&'a (Fault, String)>,
+    asked: Option<&'a Asked>,
 }
 
 impl<'a> Arrived<'a> {
@@ -413,7 +432,8 @@ impl<'a> Arrived<'a> {
     fn origin(&self) -> String {
         let authority = self.parts.uri.authority().map(|authority| authority.as_str());
         let host = || self.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-        format!("http://{}", authority.or_else(host).unwrap_or("127.0.0.1"))
+        let scheme = if self.parts.extensions.get::<Secure>().is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", authority.or_else(host).unwrap_or("127.0.0.1"))
     }
 
     /// The parts of the body, if it is an upload.
@@ -607,6 +627,26 @@ impl Reply {
             response.headers_mut().entry(CONTENT_TYPE).or_insert(json);
         }
         response
+    }
+}
+
+/// What becomes of a request that is not even looked at.
+fn unseen(fault: &Fault, arrived: &Arrived<'_>) -> Option<Handled> {
+    match *fault {
+        Fault::Before(how) => {
+            let answer = Response::new(Bytes::new());
+            Some(Handled::Broken(Broken { answer, how, pause: Duration::ZERO }))
+        }
+        Fault::Html502 => Some(Handled::Reply(page())),
+        Fault::Redirect => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::FOUND;
+            if let Ok(value) = HeaderValue::try_from(format!("{}/v3/redirected", arrived.origin())) {
+                response.headers_mut().insert(LOCATION, value);
+            }
+            Some(Handled::Reply(response))
+        }
+        _ => None,
     }
 }
 

@@ -3,14 +3,15 @@
 use crate::ambient::{instant, time_text};
 use crate::api::Api;
 use crate::courier;
+use crate::fault_rules::FaultRule;
 use crate::log::Exchange;
 use crate::snapshot;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -25,6 +26,10 @@ const SNAPSHOT_LIMIT: usize = 256 << 20;
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Marks a request of somebody who may use the control paths.
+#[derive(Clone, Copy)]
+pub(crate) struct Trusted;
 
 /// The routes below `/_sandbox`.
 pub(crate) fn routes() -> Router<Arc<Api>> {
@@ -41,14 +46,20 @@ pub(crate) fn routes() -> Router<Arc<Api>> {
         .route("/snapshot", get(take_snapshot).post(restore_snapshot))
         .route("/clock", get(clock).post(set_clock))
         .route("/settings", get(settings).post(set_settings))
+        .route("/faults", get(faults).post(add_fault).delete(remove_faults))
+        .route("/faults/{id}", delete(remove_fault))
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)
         .layer(axum::middleware::from_fn(loopback_only))
 }
 
 async fn loopback_only(request: Request, next: axum::middleware::Next) -> Response {
-    let local = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-    if local { next.run(request).await } else { refuse(StatusCode::FORBIDDEN, "control paths answer loopback only") }
+    if request.extensions().get::<Trusted>().is_some() {
+        next.run(request).await
+    } else {
+        let message = "control paths answer loopback only, unless the sandbox is started with --allow-remote-control";
+        refuse(StatusCode::FORBIDDEN, message)
+    }
 }
 
 fn json(value: &impl Serialize) -> Response {
@@ -78,7 +89,8 @@ async fn read_most(request: Request, limit: usize) -> Result<Value, String> {
 async fn unknown(request: Request) -> Response {
     let message = format!(
         "{} {} is no control path; there are GET /_sandbox/health requests ledger events merchants snapshot clock \
-         settings, and POST /_sandbox/reset rotate act trigger merchants snapshot clock settings",
+         settings faults, POST /_sandbox/reset rotate act trigger merchants snapshot clock settings faults, and DELETE \
+         /_sandbox/faults faults/ID",
         request.method(),
         request.uri().path()
     );
@@ -263,5 +275,30 @@ async fn set_settings(State(api): State<Arc<Api>>, request: Request) -> Response
             json(&world.settings)
         }
         Err(message) => bad(&message),
+    }
+}
+
+async fn faults(State(api): State<Arc<Api>>) -> Response {
+    json(&json!({"faults": api.world().faults.all()}))
+}
+
+async fn add_fault(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let form = "write {\"fault\": \"NAME[=argument]\"} and, if wanted, operation, nth, probability, times and seed";
+    let rule = read(request).await.and_then(|body| serde_json::from_value(body).map_err(|e| format!("{e}; {form}")));
+    let mut world = api.world();
+    match rule.and_then(|rule: FaultRule| world.add_fault(rule)) {
+        Ok(standing) => json(&standing),
+        Err(message) => bad(&message),
+    }
+}
+
+async fn remove_faults(State(api): State<Arc<Api>>) -> Response {
+    json(&json!({"removed": api.world().faults.remove(None)}))
+}
+
+async fn remove_fault(State(api): State<Arc<Api>>, Path(id): Path<u64>) -> Response {
+    match api.world().faults.remove(Some(id)) {
+        0 => refuse(StatusCode::NOT_FOUND, &format!("there is no fault rule {id}; GET /_sandbox/faults lists them")),
+        removed => json(&json!({"removed": removed})),
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Keys are secrets, so they never follow from the seed: they come from the system's randomness or from files.
 
+use crate::howto;
+use crate::tls::Authority;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -9,6 +11,7 @@ use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SerialNumber,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -378,21 +381,20 @@ mod file {
     pub(super) const MERCHANT_CERTIFICATE: &str = "apiclient_cert.pem";
     pub(super) const PUBLIC_KEY: &str = "pub_key.pem";
     pub(super) const PLATFORM_CERTIFICATE: &str = "platform_cert.pem";
+    pub(super) const AUTHORITY: &str = "ca.pem";
     /// What only the server side knows.
     pub(super) const PUBLIC_KEY_SECRET: &str = "server/pub_key_private.pem";
     pub(super) const PLATFORM_SECRET: &str = "server/platform_key.pem";
+    pub(super) const AUTHORITY_SECRET: &str = "server/ca_key.pem";
+    pub(super) const HOWTO: &str = "HOWTO.md";
     pub(super) const DESCRIPTION: &str = "sandbox.json";
     pub(super) const ENVIRONMENT: &str = "sandbox.env";
 }
 
-/// `sandbox.json`.
-#[derive(Serialize, Deserialize)]
+/// `sandbox.json`, where it is read: what is written is the ready line with the merchants.
+#[derive(Deserialize)]
 struct Description {
-    #[serde(default)]
-    base_url: String,
     public_key_id: String,
-    #[serde(default)]
-    platform_serial: String,
     /// The first is the one whose files stand in the directory itself; those of the others stand in `merchants/<mchid>`.
     merchants: Vec<MerchantDescription>,
     /// Their files stand in `brands/<brand id>`.
@@ -438,8 +440,22 @@ impl Keys {
         Ok(Some(keys))
     }
 
+    /// The certificate authority of a directory; `None` if it holds none, as those of earlier versions.
+    pub(crate) fn load_authority(directory: &Path) -> Result<Option<Authority>, String> {
+        if !directory.join(file::DESCRIPTION).exists() || !directory.join(file::AUTHORITY).exists() {
+            return Ok(None);
+        }
+        let (certificate, key) = (read(directory, file::AUTHORITY)?, read(directory, file::AUTHORITY_SECRET)?);
+        let place = directory.join(file::AUTHORITY);
+        let explain = |error| format!("{}: {error}; remove the file for a fresh one", place.display());
+        Authority::kept(certificate, key).map(Some).map_err(explain)
+    }
+
     /// Writes everything that a client needs, and what the next run needs to have the same keys.
-    pub(crate) fn save(&self, directory: &Path, base_url: &str) -> Result<(), String> {
+    pub(crate) fn save(&self, directory: &Path, mut ready: Value, authority: &Authority) -> Result<(), String> {
+        let directory = &std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        write(directory, file::AUTHORITY, &authority.certificate_pem)?;
+        write(directory, file::AUTHORITY_SECRET, &authority.private_pem)?;
         write(directory, file::PUBLIC_KEY, &self.public_key_pem)?;
         let platforms = self.platforms();
         let newest = platforms.first().ok_or("there is no platform certificate")?;
@@ -448,26 +464,25 @@ impl Keys {
         write(directory, file::PLATFORM_SECRET, &newest.key.private_pem)?;
         let merchants =
             self.merchants.iter().enumerate().map(|(index, merchant)| merchant.save(directory, Some(index)));
-        let merchants = merchants.collect::<Result<_, _>>()?;
-        let brands = self.brands.iter().map(|brand| brand.save(directory, None)).collect::<Result<_, _>>()?;
-        let description = Description {
-            base_url: base_url.to_owned(),
-            public_key_id: self.public_key.id.clone(),
-            platform_serial: newest.key.id.clone(),
-            merchants,
-            brands,
-        };
-        let json = serde_json::to_string_pretty(&description).map_err(|error| error.to_string())?;
+        let merchants = merchants.collect::<Result<Vec<_>, _>>()?;
+        let brands = self.brands.iter().map(|brand| brand.save(directory, None)).collect::<Result<Vec<_>, _>>()?;
+        let url = |name: &str| ready.get(name).and_then(Value::as_str).unwrap_or_default();
         if let Some(merchant) = self.merchants.first() {
-            write(directory, file::ENVIRONMENT, &self.environment(directory, base_url, merchant)?)?;
+            write(directory, file::ENVIRONMENT, &self.environment(directory, url("base_url"), merchant))?;
         }
+        write(directory, file::HOWTO, &howto::text(directory, &ready))?;
+        if let Some(fields) = ready.as_object_mut() {
+            fields.insert("dir".to_owned(), json!(directory));
+            fields.insert("merchants".to_owned(), json!(merchants));
+            fields.insert("brands".to_owned(), json!(brands));
+        }
+        let json = serde_json::to_string_pretty(&ready).map_err(|error| error.to_string())?;
         // Last, because its presence says that the directory is complete.
         write(directory, file::DESCRIPTION, &(json + "\n"))
     }
 
-    /// Lines for a shell that configure the command and other clients.
-    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> Result<String, String> {
-        let directory = std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    /// Lines for a shell that configure the command and, where their `#` is taken away, other clients.
+    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> String {
         let path = |name: &str| directory.join(name).display().to_string();
         let lines = [
             ("BASE_URL", base_url.to_owned()),
@@ -480,7 +495,21 @@ impl Keys {
             ("PLATFORM_CERT", path(file::PLATFORM_CERTIFICATE)),
         ];
         let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
-        Ok(lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect())
+        let mut text: String =
+            lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect();
+        text +=
+            "# For clients that have the official host written into them: go by the proxy, and trust its authority.\n";
+        let authority = path(file::AUTHORITY);
+        for (name, value) in [
+            ("HTTPS_PROXY", base_url),
+            ("NO_PROXY", "localhost,127.0.0.1,::1"),
+            ("SSL_CERT_FILE", &authority),
+            ("REQUESTS_CA_BUNDLE", &authority),
+            ("NODE_EXTRA_CA_CERTS", &authority),
+        ] {
+            text += &format!("# {name}={}\n", quoted(value));
+        }
+        text
     }
 }
 

@@ -27,7 +27,9 @@ mod api;
 mod authorize;
 mod control;
 mod courier;
+mod fault_rules;
 mod faults;
+mod howto;
 mod keys;
 mod log;
 mod multipart;
@@ -39,10 +41,14 @@ mod schema;
 mod server;
 mod settings;
 mod snapshot;
+mod socket;
 mod state;
+mod tls;
 mod trigger;
 
 pub use ambient::Clock;
+pub use fault_rules::{FaultRule, StandingRule};
+pub use faults::{FAULTS, FaultKind};
 pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
 #[doc(hidden)]
@@ -60,16 +66,19 @@ pub use state::{
 use ambient::Ambient;
 use api::Api;
 use courier::Signals;
+use fault_rules::FaultRules;
 use keys::Keys;
 use log::Log;
 use nonces::Nonces;
 use rates::Rates;
 use serde_json::{Value, json};
+use server::Door;
 use state::State;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tls::Authority;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -87,6 +96,7 @@ struct World {
     log: Log,
     nonces: Nonces,
     rates: Rates,
+    faults: FaultRules,
     signals: Arc<Signals>,
     /// How often the state was taken away and another put in its place.
     generation: u64,
@@ -101,6 +111,7 @@ impl World {
             log: Log::default(),
             nonces: Nonces::default(),
             rates: Rates::default(),
+            faults: FaultRules::default(),
             signals: Arc::default(),
             generation: 0,
         }
@@ -130,7 +141,24 @@ impl World {
         }
     }
 
-    /// As after the start, but for the clock and the settings.
+    /// A request that has just arrived, for the log.
+    fn exchange(&mut self, method: &str, target: &str) -> Exchange {
+        Exchange::new(self.ambient.request_id(), self.ambient.now_text(), method, target)
+    }
+
+    /// Puts a request into the log, and counts the rule whose fault it met.
+    fn record(&mut self, exchange: Exchange) {
+        if let Some(rule) = exchange.rule {
+            self.faults.applied(rule);
+        }
+        self.log.push(exchange);
+    }
+
+    fn add_fault(&mut self, rule: FaultRule) -> Result<StandingRule, String> {
+        self.faults.add(rule, self.ambient.seed()).cloned()
+    }
+
+    /// As after the start, but for the clock, the settings and the fault rules, whose counts begin again.
     fn reset(&mut self) {
         self.ambient.rewind();
         self.state = State::default();
@@ -142,6 +170,7 @@ impl World {
     fn replaced(&mut self) {
         self.nonces = Nonces::default();
         self.rates = Rates::default();
+        self.faults.rewind();
         self.generation += 1;
         self.signals.announce();
         self.ring();
@@ -155,6 +184,7 @@ pub struct Sandbox {
     merchant: Credentials,
     merchants: Vec<Credentials>,
     brands: Vec<Credentials>,
+    authority_pem: String,
     server: JoinHandle<()>,
     courier: JoinHandle<()>,
 }
@@ -165,11 +195,13 @@ pub struct Sandbox {
 pub struct Builder {
     listen: SocketAddr,
     anywhere: bool,
+    open_control: bool,
     directory: Option<PathBuf>,
     clock: Clock,
     merchants: Vec<String>,
     brands: Vec<String>,
     settings: Settings,
+    faults: Vec<FaultRule>,
     seed: u64,
 }
 
@@ -199,18 +231,36 @@ impl Sandbox {
         Builder {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             anywhere: false,
+            open_control: false,
             directory: None,
             clock: Clock::System,
             merchants: Vec::new(),
             brands: Vec::new(),
             settings: Settings::default(),
+            faults: Vec::new(),
             seed: 0,
         }
     }
 
     /// Where it listens: `http://127.0.0.1:…`, without a slash at the end.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        url("http", self.address)
+    }
+
+    /// The same with TLS: `https://127.0.0.1:…`, for clients that trust [`ca_pem`](Self::ca_pem).
+    pub fn https_url(&self) -> String {
+        url("https", self.address)
+    }
+
+    /// Where it is an HTTP proxy that stands in for the official hosts, for clients that have these written into them
+    /// and trust [`ca_pem`](Self::ca_pem). It refuses all other hosts.
+    pub fn proxy_url(&self) -> String {
+        self.base_url()
+    }
+
+    /// The certificate authority of its TLS, in PEM: `ca.pem`. It can vouch for the official hosts and this machine only.
+    pub fn ca_pem(&self) -> &str {
+        &self.authority_pem
     }
 
     /// Address and port on which it listens.
@@ -280,6 +330,24 @@ impl Sandbox {
         self.api.world().settings = settings;
     }
 
+    /// Adds a rule that makes requests go wrong, behind those that stand.
+    ///
+    /// # Errors
+    /// What is wrong with the rule.
+    pub fn add_fault(&self, rule: FaultRule) -> Result<StandingRule, String> {
+        self.api.world().add_fault(rule)
+    }
+
+    /// The fault rules that stand, in their order.
+    pub fn faults(&self) -> Vec<StandingRule> {
+        self.api.world().faults.all().to_vec()
+    }
+
+    /// Removes all fault rules.
+    pub fn clear_faults(&self) {
+        self.api.world().faults.remove(None);
+    }
+
     /// The sandbox's Unix time in seconds.
     pub fn now(&self) -> i64 {
         self.api.world().ambient.now()
@@ -346,22 +414,14 @@ impl Sandbox {
         self.api.rotate()
     }
 
-    /// Forgets all state, the log and the nonces; keeps keys, clock and settings.
+    /// Forgets all state, the log and the nonces; keeps keys, clock, settings and fault rules, whose counts begin again.
     pub fn reset(&self) {
         self.api.world().reset();
     }
 
     /// What a command prints when it is ready: where it listens, and who may call.
     pub fn ready(&self) -> Value {
-        let merchant = self.merchant();
-        json!({
-            "base_url": self.base_url(),
-            "mchid": merchant.mchid,
-            "serial_no": merchant.serial_no,
-            "public_key_id": merchant.public_key_id,
-            "platform_serial": merchant.platform_serial,
-            "seed": self.api.world().ambient.seed(),
-        })
+        ready(self.address, &self.merchant, self.api.world().ambient.seed())
     }
 
     /// Stops accepting, closes all connections, and waits until that is done.
@@ -397,6 +457,19 @@ impl Builder {
     /// Allows an address that others can reach. The keys of a sandbox protect nothing, so it is refused otherwise.
     pub fn allow_remote(mut self) -> Self {
         self.anywhere = true;
+        self
+    }
+
+    /// Lets the control paths answer others than loopback, as in a container whose port is forwarded. Whoever reaches
+    /// the sandbox can then change its state.
+    pub fn allow_remote_control(mut self) -> Self {
+        self.open_control = true;
+        self
+    }
+
+    /// Adds a fault rule that stands from the beginning.
+    pub fn fault(mut self, rule: FaultRule) -> Self {
+        self.faults.push(rule);
         self
     }
 
@@ -440,10 +513,10 @@ impl Builder {
     /// Starts it on the tokio runtime of the caller.
     ///
     /// # Errors
-    /// A merchant or brand id that is none, a directory that does not hold what it should, or an address that is taken or that
-    /// others can reach.
+    /// A merchant or brand id that is none, a fault rule that makes no sense, a directory that does not hold what it should, or
+    /// an address that is taken or that others can reach.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let Self { listen, anywhere, directory, clock, merchants, brands, settings, seed } = self;
+        let Self { listen, anywhere, open_control, directory, clock, merchants, brands, settings, faults, seed } = self;
         if !anywhere && !listen.ip().to_canonical().is_loopback() {
             return Err(StartError(format!(
                 "{listen} can be reached by others, and the keys of a sandbox protect nothing; listen on 127.0.0.1, or \
@@ -453,32 +526,82 @@ impl Builder {
         let ambient = Ambient::new(clock, seed);
         let now = ambient.now();
         let make = directory.clone();
-        let made = tokio::task::spawn_blocking(move || keys(make, merchants, &brands, now)).await;
-        let keys = made.map_err(|error| StartError(error.to_string()))?.map_err(StartError)?;
+        let made = tokio::task::spawn_blocking(move || secrets(make.as_deref(), merchants, &brands, now)).await;
+        let (keys, authority) = made.map_err(|error| StartError(error.to_string()))?.map_err(StartError)?;
+        // Clients hold certificates against the machine's clock.
+        let tls = authority.acceptor(ambient::system_seconds()).map_err(StartError)?;
 
         let explain = |error: std::io::Error| StartError(format!("{listen}: {error}"));
         let listener = TcpListener::bind(listen).await.map_err(explain)?;
         let address = listener.local_addr().map_err(explain)?;
-        if let Some(directory) = &directory {
-            keys.save(directory, &format!("http://{address}")).map_err(StartError)?;
-        }
         let merchants: Vec<_> = keys.credentials(&keys.merchants).collect();
         let brands = keys.credentials(&keys.brands).collect();
         let Some(merchant) = merchants.first().cloned() else {
             return Err(StartError("the directory of keys has no merchant; take another one".to_owned()));
         };
-        let api = Arc::new(Api::new(keys, World::new(ambient, settings)));
-        let server = tokio::spawn(server::run(listener, Arc::clone(&api)));
+        if let Some(directory) = &directory {
+            keys.save(directory, ready(address, &merchant, seed), &authority).map_err(StartError)?;
+        }
+        let mut world = World::new(ambient, settings);
+        for rule in faults {
+            let text = rule.to_string();
+            world.add_fault(rule).map_err(|error| StartError(format!("fault rule {text:?}: {error}")))?;
+        }
+        let api = Arc::new(Api::new(keys, world));
+        let server = tokio::spawn(server::run(listener, Door { api: Arc::clone(&api), tls, address, open_control }));
         let courier = tokio::spawn(courier::run(Arc::clone(&api)));
-        Ok(Sandbox { api, address, merchant, merchants, brands, server, courier })
+        let authority_pem = authority.certificate_pem;
+        Ok(Sandbox { api, address, merchant, merchants, brands, authority_pem, server, courier })
     }
 }
 
+/// A URL by which this machine reaches an address on which the sandbox listens.
+fn url(scheme: &str, mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    format!("{scheme}://{address}")
+}
+
+/// The ready line.
+fn ready(address: SocketAddr, merchant: &Credentials, seed: u64) -> Value {
+    json!({
+        "base_url": url("http", address),
+        "https_url": url("https", address),
+        "proxy_url": url("http", address),
+        "mchid": merchant.mchid,
+        "serial_no": merchant.serial_no,
+        "public_key_id": merchant.public_key_id,
+        "platform_serial": merchant.platform_serial,
+        "seed": seed,
+    })
+}
+
+/// The keys and the certificate authority of a directory, or fresh ones.
+fn secrets(
+    directory: Option<&Path>,
+    merchants: Vec<String>,
+    brands: &[String],
+    now: i64,
+) -> Result<(Keys, Authority), String> {
+    let kept = match directory {
+        Some(directory) => Keys::load_authority(directory)?,
+        None => None,
+    };
+    let authority = match kept {
+        Some(kept) => kept,
+        None => Authority::generate(ambient::system_seconds())?,
+    };
+    Ok((keys(directory, merchants, brands, now)?, authority))
+}
+
 /// The keys of a directory, or fresh ones.
-fn keys(directory: Option<PathBuf>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
+fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
     check_ids("merchant", &merchants)?;
     check_ids("brand", brands)?;
-    let loaded = match &directory {
+    let loaded = match directory {
         Some(directory) => Keys::load(directory)?,
         None => None,
     };

@@ -1,5 +1,6 @@
 //! The log of requests: the newest ones, in bounded memory.
 
+use crate::faults::Asked;
 use crate::schema::Violation;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -58,11 +59,11 @@ pub struct Checks {
 pub struct Exchange {
     /// Number of the request, counted from 1.
     pub id: u64,
-    /// The `Request-ID` of the answer.
+    /// The `Request-ID` of the answer; empty for what was turned away before it was a request to the API.
     pub request_id: String,
     /// Time of the sandbox's clock, RFC 3339.
     pub time: String,
-    /// HTTP method.
+    /// HTTP method; `TLS` for a handshake that failed.
     pub method: String,
     /// Path and query as they came, cut off after 2,000 bytes.
     pub target: String,
@@ -84,8 +85,39 @@ pub struct Exchange {
     pub violations: Vec<Violation>,
     /// The fault that was applied.
     pub fault: Option<String>,
+    /// Id of the rule that applied it; none where the request itself named the fault.
+    pub rule: Option<u64>,
     /// Why the signature failed.
     pub explanation: Option<String>,
+}
+
+impl Exchange {
+    /// A request of which nothing is known yet.
+    pub(crate) fn new(request_id: String, time: String, method: &str, target: &str) -> Self {
+        Self {
+            id: 0,
+            request_id,
+            time,
+            method: method.to_owned(),
+            target: cut(target, 2000).to_owned(),
+            mchid: None,
+            operation: None,
+            status: None,
+            code: None,
+            checks: Checks::default(),
+            basis: Basis::Sandbox,
+            why: String::new(),
+            violations: Vec::new(),
+            fault: None,
+            rule: None,
+            explanation: None,
+        }
+    }
+
+    /// Notes that a fault is applied.
+    pub(crate) fn apply(&mut self, asked: &Asked) {
+        (self.fault, self.rule) = (Some(asked.name.clone()), asked.rule);
+    }
 }
 
 /// The newest requests.

@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 pub struct Settings {
     /// Seconds by which the timestamp of a request may differ from the sandbox's clock. Default 300.
     pub timestamp_window: u32,
+    /// Milliseconds of each pause of the faults `slow-headers` and `slow-body`. Default 500.
+    pub slow_ms: u32,
+    /// Milliseconds for which the fault `stall` is silent. Default 60,000.
+    pub stall_ms: u32,
     /// What signs the answers to requests whose `Wechatpay-Serial` does not choose. Default: the public key.
     pub sign_with: SignWith,
     /// Whether there are platform certificates. Without, as for merchants that only have the public key,
@@ -155,6 +159,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             timestamp_window: 300,
+            slow_ms: 500,
+            stall_ms: 60_000,
             sign_with: SignWith::PublicKey,
             certificates: true,
             refuse_unknown_merchants: true,

@@ -29,6 +29,12 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     if args.allow_remote {
         builder = builder.allow_remote();
     }
+    if args.allow_remote_control {
+        builder = builder.allow_remote_control();
+    }
+    for rule in &args.fault {
+        builder = builder.fault(rule.clone());
+    }
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
