@@ -2,7 +2,7 @@
 //! none of its forms.
 //!
 //! Whoever takes the keys of a sandbox ([`crate::road`]) starts the writing, a file for each process in the folder `leaks`
-//! beside the test programs. `cargo xtask ci` empties the folder before the tests and searches it after them.
+//! where they are built. `cargo xtask ci` empties the folder before the tests and runs `search-leaks` after them.
 
 use aho_corasick::AhoCorasick;
 use base64::Engine;
@@ -40,14 +40,15 @@ static RECORD: LazyLock<io::Result<Record>> = LazyLock::new(|| {
     Ok(Record { secrets: Mutex::new((HashSet::new(), secrets)) })
 });
 
-/// The folder `leaks` beside the one with the test programs.
+/// The folder `leaks` where the programs are built; those of tests stand in `deps` there.
 ///
 /// # Errors
 /// The system does not say where this program is.
 pub fn folder() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let deps = program.parent().and_then(Path::parent).ok_or(io::ErrorKind::NotFound)?;
-    Ok(deps.join("leaks"))
+    let place = program.parent().ok_or(io::ErrorKind::NotFound)?;
+    let place = if place.ends_with("deps") { place.parent().unwrap_or(place) } else { place };
+    Ok(place.join("leaks"))
 }
 
 /// Says that this is secret.
