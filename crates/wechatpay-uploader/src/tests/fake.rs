@@ -31,6 +31,9 @@ impl VerifyingKey for Key {
     }
 }
 
+/// What limits an attempt: no pause is so long.
+const ATTEMPT: Duration = Duration::from_millis(30_001);
+
 /// A clock that pauses move on.
 #[derive(Clone, Default)]
 pub(super) struct Clock(Arc<AtomicU64>);
@@ -38,7 +41,7 @@ pub(super) struct Clock(Arc<AtomicU64>);
 impl Clock {
     pub(super) fn sleep(&self, time: Duration) -> Sleep {
         // What limits an attempt is no pause: nothing here takes that long.
-        if time == Duration::from_secs(30) {
+        if time == ATTEMPT {
             return Box::pin(std::future::pending());
         }
         self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::SeqCst);
@@ -81,8 +84,6 @@ pub(super) struct State {
     /// Number → its codes and its first answer.
     pub(super) numbers: HashMap<String, (Vec<String>, Value)>,
     pub(super) calls: u64,
-    /// Most calls at the same time, and those now.
-    pub(super) most: usize,
 }
 
 /// What goes wrong with which call, counted from 1.
@@ -118,7 +119,7 @@ impl Fake {
         let target = Map::from_iter([("stock_id".to_owned(), json!("98065001"))]);
         Uploader::new(self.client(), Endpoint::BUSIFAVOR, target, move |time| clock.sleep(time))
             .with_stamper(self.clock.clone())
-            .with_options(Options { concurrency: 4, ..Options::default() })
+            .with_options(options())
     }
 
     /// Uploads to the end, or as far as it goes.
@@ -167,6 +168,12 @@ impl Fake {
         state.numbers.insert(number, (codes, answer.clone()));
         (200, answer)
     }
+}
+
+fn options() -> Options {
+    let mut options = Options { concurrency: 4, ..Options::default() };
+    options.policy.attempt_timeout = ATTEMPT;
+    options
 }
 
 fn answer(status: u16, body: &Value) -> Response<Full<Bytes>> {

@@ -201,7 +201,9 @@ fn an_upload_that_is_asked_to_stop_ends_what_is_under_way_and_can_be_taken_up() 
         let (sender, receiver) = futures::channel::oneshot::channel();
         let sender = Mutex::new(Some(sender));
         let settled = AtomicU32::new(0);
-        let stop = async { drop(receiver.await) };
+        let stop = async {
+            let _ = receiver.await;
+        };
         let run = uploader.run(journal, stop, |_: &Event<'_>| {
             if settled.fetch_add(1, Ordering::SeqCst) == 20 {
                 sender.lock().unwrap().take().unwrap().send(()).unwrap();
