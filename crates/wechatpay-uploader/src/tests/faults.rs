@@ -7,7 +7,7 @@ use crate::{Ended, JournalError, UploadError};
 /// One upload on a disk that fails at this operation; `false` if the fault never came.
 fn survives(at: u64, fault: Fault) -> bool {
     let folder = tempfile::tempdir().unwrap();
-    let codes = codes(1_950);
+    let codes = codes(1_150);
     let input = input(folder.path(), &codes);
     // Answers are lost here and there as well.
     let fake = Fake::new(|call, _| (call % 4 == 2).then_some(super::fake::Wrong::Lost));
@@ -47,7 +47,7 @@ fn survives(at: u64, fault: Fault) -> bool {
     let finished = fake.run(journal).unwrap();
     assert!(matches!(finished.ended, Ended::Complete), "{fault:?} at {at}: {:?}", finished.ended);
     let totals = finished.journal.totals();
-    assert_eq!((totals.uploaded, totals.codes), (1_950, 1_950), "{fault:?} at {at}: {totals:?}");
+    assert_eq!((totals.uploaded, totals.codes), (1_150, 1_150), "{fault:?} at {at}: {totals:?}");
     assert!(totals.balances());
     fake.holds(&codes);
     hit
