@@ -146,7 +146,7 @@ impl fmt::Display for Fault {
             Self::Empty => f.write_str("the code is empty"),
             Self::Character { character, at } => {
                 let advice = match character {
-                    ',' | ';' => "; is this a CSV file? name its column with --column",
+                    ',' | ';' => "; is this a CSV file? then name its column",
                     _ => "",
                 };
                 write!(f, "character {at} is {}, which codes may not have{advice}", shown(*character))
@@ -508,8 +508,8 @@ fn look(head: &[u8]) -> Look {
     let not = [
         (&b"\xFF\xFE"[..], "is UTF-16; save it as UTF-8 (plain text)"),
         (b"\xFE\xFF", "is UTF-16; save it as UTF-8 (plain text)"),
-        (b"PK\x03\x04", "is a zip archive or a spreadsheet (xlsx); export it as CSV and name its column with --column"),
-        (b"\xD0\xCF\x11\xE0", "is a spreadsheet (xls); export it as CSV and name its column with --column"),
+        (b"PK\x03\x04", "is a zip archive or a spreadsheet (xlsx); export it as CSV and name its column"),
+        (b"\xD0\xCF\x11\xE0", "is a spreadsheet (xls); export it as CSV and name its column"),
         (b"\xFD7zXZ\0", "is compressed with xz; decompress it first, or use gzip"),
         (b"\x28\xB5\x2F\xFD", "is compressed with zstd; decompress it first, or use gzip"),
         (b"BZh", "is compressed with bzip2; decompress it first, or use gzip"),

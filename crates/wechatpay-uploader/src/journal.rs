@@ -749,7 +749,7 @@ impl fmt::Display for JournalError {
             Self::Foreign { name } => {
                 write!(
                     f,
-                    "{name}: this file is no journal of an upload, and is left alone; name another one with --journal"
+                    "{name}: this file is no journal of an upload, and is left alone; name another one"
                 )
             }
             Self::Version { name } => {
@@ -757,13 +757,13 @@ impl fmt::Display for JournalError {
             }
             Self::Other { what, planned, asked } => write!(
                 f,
-                "this journal belongs to another upload: its {what} is {planned}, not {asked}; name another one with \
-                 --journal"
+                "this journal belongs to another upload: its {what} is {planned}, not {asked}; name another \
+                 journal"
             ),
             Self::Changed { planned, found } => write!(
                 f,
                 "the input has changed since it was planned, so nothing was sent: its digest was {planned} and is \
-                 {found} now; give the same input, or name another journal with --journal"
+                 {found} now; give the same input, or name another journal"
             ),
             Self::ChangedMeanwhile => f.write_str(
                 "the input changed while it was read; what was sent is in the journal: give the same input as before \

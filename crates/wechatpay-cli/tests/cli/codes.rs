@@ -161,7 +161,7 @@ fn an_input_that_cannot_be_used_is_refused_with_its_place_and_nothing_is_sent() 
         ),
         ("tab.txt", b"ok\nok2\na\tb\n".to_vec(), "tab.txt:3: character 2 is a tab"),
         ("long.txt", long.into_bytes(), "long.txt:2: 10000 characters"),
-        ("list.csv", b"id,code\n1,A\n".to_vec(), "is this a CSV file? name its column with --column"),
+        ("list.csv", b"id,code\n1,A\n".to_vec(), "is this a CSV file? then name its column"),
     ] {
         let file = sandbox.file(name, bytes);
         let run = sandbox.run(&["codes", "upload", "--stock-id", &id, file.to_str().unwrap()]);
