@@ -96,6 +96,7 @@ pub(crate) enum Command {
     Describe(Describe),
     Call(Call),
     Raw(Raw),
+    Codes(Codes),
     Certs(Certs),
     Notify(Notify),
     Trigger(Trigger),
@@ -284,6 +285,135 @@ pub(crate) struct Raw {
 
     #[command(flatten)]
     pub(crate) account: Account,
+}
+
+/// Upload coupon codes in bulk, and see what became of each
+#[derive(Debug, clap::Args)]
+pub(crate) struct Codes {
+    #[command(subcommand)]
+    pub(crate) command: CodesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CodesCommand {
+    Upload(CodesUpload),
+    Status(CodesStatus),
+    Report(CodesReport),
+}
+
+/// Upload codes to a merchant coupon stock, and go on where an earlier run ended
+///
+/// May be killed at any moment: the same line again goes on, and no code is lost or uploaded twice. What is planned and
+/// done is in a journal on the disk before anything is sent. The stock has the mode MERCHANT_UPLOAD.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay codes upload --stock-id 98065001 codes.txt
+  wechatpay codes upload --stock-id 98065001 --dry-run codes.txt.gz more.txt
+  wechatpay codes upload --stock-id 98065001 --column code --rate 20 coupons.csv
+  make-codes | wechatpay codes upload --stock-id 98065001 --journal spring -
+  wechatpay codes report --journal codes.txt.wechatpay-journal > report.csv
+
+Input: a code on each line, or the column of a CSV file; gzip is recognised. Nothing is trimmed: a space belongs to its
+code. Lines end with LF or CRLF, empty lines are passed over. Each code has 1 to 32 of 0-9 A-Z a-z space - _ \\ / = |.
+One invalid line, and nothing is sent: all of them are reported. A code that stands there twice is sent once.
+
+What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
+
+The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on.
+
+With --json each event is a line: plan, progress (once a second at most), batch (refused, unknown, or answered oddly),
+retry, waiting, verification, summary. In summary, codes = uploaded + existed + refused + unclear + unknown + not_sent.
+
+Exit codes: 0 all codes are there · 1 some were refused · 2 the input or the command line is wrong, nothing was sent ·
+3 the outcome of some is unknown: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
+pub(crate) struct CodesUpload {
+    /// Stock that takes the codes
+    #[arg(long, value_name = "ID")]
+    pub(crate) stock_id: String,
+
+    /// Files with codes, or `-` for stdin
+    #[arg(required = true, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<String>,
+
+    /// How codes stand in the files; csv if --column is given, else text
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<CodesFormat>,
+
+    /// Column of a CSV file, by the name in its first row
+    #[arg(long, value_name = "NAME")]
+    pub(crate) column: Option<String>,
+
+    /// Journal; by default FILE.wechatpay-journal beside the first file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) journal: Option<PathBuf>,
+
+    /// Most calls in a second; without, the pace that WeChat Pay allows is found by itself
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
+
+    /// Most calls at the same time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+
+    /// Judge the input and plan the batches; sends nothing, writes nothing, needs no key
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) dry_run: bool,
+
+    /// When all is sent, read the list of uploaded codes back and compare
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodesFormat {
+    Text,
+    Csv,
+}
+
+/// Say where an upload stands
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay codes status --journal codes.txt.wechatpay-journal
+  wechatpay codes status --json --journal codes.txt.wechatpay-journal | jq .not_sent
+
+While an upload runs its journal is locked, and this says so.")]
+pub(crate) struct CodesStatus {
+    /// Journal of the upload
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) journal: PathBuf,
+}
+
+/// List every code with what became of it, as CSV: code, file, line, state, reason
+///
+/// The states are uploaded, existed (there before this upload), refused, unclear (the answer does not name it), unknown
+/// (its call may have been executed), not_sent, and duplicate (repeats an earlier line). The input must still be there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay codes report --journal codes.txt.wechatpay-journal > report.csv
+  wechatpay codes report --json --journal codes.txt.wechatpay-journal | jq -r 'select(.state == \"refused\") | .reason'
+
+With --json each code is a line with code, file, line, state and, where there is one, reason.")]
+pub(crate) struct CodesReport {
+    /// Journal of the upload
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) journal: PathBuf,
+}
+
+/// A rate of calls.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("write a number of calls in a second, such as 20 or 0.5".to_owned()),
+    }
 }
 
 /// The platform certificates, with which WeChat Pay signs

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod certs;
+pub(crate) mod codes;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod describe;

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
+mod codes;
 mod common;
+mod kill;
 mod notify;
 mod offline;
 mod online;
