@@ -747,10 +747,7 @@ impl fmt::Display for JournalError {
                  same again: request numbers follow from the input, so that WeChat Pay recognises what it has"
             ),
             Self::Foreign { name } => {
-                write!(
-                    f,
-                    "{name}: this file is no journal of an upload, and is left alone; name another one"
-                )
+                write!(f, "{name}: this file is no journal of an upload, and is left alone; name another one")
             }
             Self::Version { name } => {
                 write!(f, "{name}: this journal was written by another version; finish it with that one")
