@@ -332,7 +332,7 @@ impl Journal {
 
     fn open_on(storage: impl StorageBackend, name: &str, path: Option<PathBuf>) -> Result<Self, JournalError> {
         let damaged = |why: String| JournalError::Damaged { name: name.to_owned(), why };
-        let open = || -> Result<_, redb::Error> {
+        let open = || -> Result<_, Broken> {
             let mut database = database(storage)?;
             database.check_integrity()?;
             let read = database.begin_read()?;
@@ -396,7 +396,7 @@ impl Journal {
         mut batches: Batches<'_>,
     ) -> Result<Self, PlanError> {
         let needed = Header::needed(header.codes.div_ceil(header.batch.max(1) as u64));
-        let failed = |error: redb::Error| PlanError::Journal(JournalError::from_redb(name, error).needing(needed));
+        let failed = |error: Broken| PlanError::Journal(JournalError::from_redb(name, error).needing(needed));
         let database = database(storage).map_err(failed)?;
         let mut more = true;
         while more {
@@ -512,8 +512,8 @@ impl Journal {
         Ok(())
     }
 
-    fn write(&self, act: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>) -> Result<(), JournalError> {
-        let run = || -> Result<(), redb::Error> {
+    fn write(&self, act: impl FnOnce(&redb::WriteTransaction) -> Result<(), Broken>) -> Result<(), JournalError> {
+        let run = || -> Result<(), Broken> {
             let write = self.database.begin_write()?;
             act(&write)?;
             write.commit()?;
@@ -548,14 +548,14 @@ impl Journal {
     }
 }
 
-fn database(storage: impl StorageBackend) -> Result<Database, redb::Error> {
+fn database(storage: impl StorageBackend) -> Result<Database, Broken> {
     let mut builder = Database::builder();
     Ok(builder.set_cache_size(CACHE).create_with_file_format_v3(true).create_with_backend(storage)?)
 }
 
-fn read_progress(text: Option<&[u8]>) -> Result<Progress, redb::Error> {
+fn read_progress(text: Option<&[u8]>) -> Result<Progress, Broken> {
     let Some(text) = text else { return Ok(Progress::default()) };
-    serde_json::from_slice(text).map_err(|error| redb::Error::Corrupted(error.to_string()))
+    serde_json::from_slice(text).map_err(|error| corrupted(&error))
 }
 
 /// A path with something behind its name.
@@ -576,7 +576,7 @@ pub(crate) struct View {
 const AHEAD: usize = 1024;
 
 impl View {
-    fn look<R>(&self, look: impl FnOnce(&redb::ReadTransaction) -> Result<R, redb::Error>) -> Result<R, JournalError> {
+    fn look<R>(&self, look: impl FnOnce(&redb::ReadTransaction) -> Result<R, Broken>) -> Result<R, JournalError> {
         let run = || look(&self.database.begin_read()?);
         run().map_err(|error| JournalError::from_redb(&self.name, error))
     }
@@ -606,7 +606,7 @@ impl View {
             for row in codes.range((batch, 0)..=(batch, u32::MAX))? {
                 let (key, note) = row?;
                 let note = serde_json::from_slice(note.value());
-                notes.insert(key.value().1, note.map_err(|error| redb::Error::Corrupted(error.to_string()))?);
+                notes.insert(key.value().1, note.map_err(|error| corrupted(&error))?);
             }
             Ok(notes)
         })
@@ -637,6 +637,19 @@ impl View {
             rows.collect()
         })
     }
+}
+
+/// What redb says; in a box, for it is large.
+struct Broken(Box<redb::Error>);
+
+impl<E: Into<redb::Error>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self(Box::new(error.into()))
+    }
+}
+
+fn corrupted(error: &serde_json::Error) -> Broken {
+    redb::Error::Corrupted(error.to_string()).into()
 }
 
 /// A journal that cannot be used.
@@ -702,9 +715,9 @@ pub enum JournalError {
 }
 
 impl JournalError {
-    fn from_redb(name: &str, error: redb::Error) -> Self {
+    fn from_redb(name: &str, error: Broken) -> Self {
         let name = name.to_owned();
-        match error {
+        match *error.0 {
             redb::Error::DatabaseAlreadyOpen => Self::Locked { name },
             redb::Error::Io(error) => Self::from_io(&name, error, 0),
             redb::Error::PreviousIo => Self::Io { name, error: io::Error::other("an earlier write failed") },

@@ -4,7 +4,7 @@ use crate::endpoint::{Endpoint, Limits, Listing};
 use crate::engine::Uploader;
 use crate::error::UploadError;
 use crate::input::folder;
-use crate::journal::{CodeState, Journal, Note, Outcome, Progress, State, Tally};
+use crate::journal::{CodeState, Journal, Note, Outcome, Progress, State, Tally, View};
 use crate::plan::{Batches, Kind};
 use crate::report::outcome;
 use crate::sort::Sorter;
@@ -102,57 +102,37 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
         sorter.push(code.as_bytes(), ordinal).map_err(sort_failed)
     })?;
     let mut found = Verification::default();
-    let mut absent: BTreeSet<u64> = BTreeSet::new();
-    let mut count_absent = 0;
-    let mut sorted = sorter.finish().map_err(sort_failed)?;
-    let mut group: Option<(Vec<u8>, Option<u64>, bool)> = None;
-    let view = journal.view();
-    let mut states: HashMap<u64, (Progress, HashMap<u32, Note>)> = HashMap::new();
-    loop {
-        let next = sorted.next().map_err(sort_failed)?;
-        if let (Some((code, ordinal, listed)), Some((key, number))) = (&mut group, &next)
-            && code == key
-        {
-            if *number == LISTED {
-                *listed = true
-            } else {
-                *ordinal = Some(*number)
-            }
-            continue;
+    let (mut absent, mut sorted) = (BTreeSet::new(), sorter.finish().map_err(sort_failed)?);
+    let (mut recent, view) = (None, journal.view());
+    let mut next = sorted.next().map_err(sort_failed)?;
+    while let Some((code, number)) = next {
+        // All records of one code: perhaps its number in the input, and once for each time that it is listed.
+        let (mut ordinal, mut listed) = (None, false);
+        let mut take = |number: u64| if number == LISTED { listed = true } else { ordinal = Some(number) };
+        take(number);
+        next = sorted.next().map_err(sort_failed)?;
+        while let Some((_, number)) = next.take_if(|(other, _)| *other == code) {
+            take(number);
+            next = sorted.next().map_err(sort_failed)?;
         }
-        if let Some((_, ordinal, listed)) = group.take() {
-            found.listed += u64::from(listed);
-            match (ordinal, listed) {
-                (None, _) => found.others += 1,
-                (Some(ordinal), true) => {
-                    found.present += 1;
-                    if let Some((_, seen, _)) = open.get_mut(&(ordinal / size)) {
-                        seen.insert(ordinal);
-                    }
-                }
-                (Some(ordinal), false) => {
-                    let batch = ordinal / size;
-                    if states.len() > 256 {
-                        states.clear();
-                    }
-                    if !states.contains_key(&batch) {
-                        states.insert(batch, (view.progress(batch)?, view.notes(batch)?));
-                    }
-                    let Some((progress, notes)) = states.get(&batch) else { continue };
-                    let position = u32::try_from(ordinal % size).unwrap_or(u32::MAX);
-                    if matches!(outcome(progress, notes.get(&position)).0, CodeState::Uploaded | CodeState::Existed) {
-                        count_absent += 1;
-                        if absent.len() < Verification::SHOWN {
-                            absent.insert(ordinal);
-                        }
-                    }
+        found.listed += u64::from(listed);
+        match ordinal {
+            None => found.others += 1,
+            Some(ordinal) if listed => {
+                found.present += 1;
+                if let Some((_, seen, _)) = open.get_mut(&(ordinal / size)) {
+                    seen.insert(ordinal);
                 }
             }
+            Some(ordinal) if should_be_there(&view, &mut recent, ordinal / size, ordinal % size)? => {
+                found.missing += 1;
+                if absent.len() < Verification::SHOWN {
+                    absent.insert(ordinal);
+                }
+            }
+            Some(_) => {}
         }
-        let Some((key, number)) = next else { break };
-        group = Some(if number == LISTED { (key, None, true) } else { (key, Some(number), false) });
     }
-    found.missing = count_absent;
     let settled: Vec<_> = open.into_iter().filter(|(_, (_, seen, codes))| seen.len() == *codes).collect();
     found.settled = settled.len() as u64;
     let outcomes: Vec<_> =
@@ -162,6 +142,19 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
         found.missing_at = places(journal, limits, &absent)?;
     }
     Ok(found)
+}
+
+/// A batch that was looked up, and its notes.
+type Recent = Option<(u64, Progress, HashMap<u32, Note>)>;
+
+/// Whether an answer said that this code is there.
+fn should_be_there(view: &View, recent: &mut Recent, batch: u64, position: u64) -> Result<bool, UploadError> {
+    if recent.as_ref().is_none_or(|(index, _, _)| *index != batch) {
+        *recent = Some((batch, view.progress(batch)?, view.notes(batch)?));
+    }
+    let position = u32::try_from(position).unwrap_or(u32::MAX);
+    let state = recent.as_ref().map(|(_, progress, notes)| outcome(progress, notes.get(&position)).0);
+    Ok(matches!(state, Some(CodeState::Uploaded | CodeState::Existed)))
 }
 
 /// A batch whose codes are all there, though no answer said so.

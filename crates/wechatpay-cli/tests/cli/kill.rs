@@ -93,10 +93,10 @@ fn an_upload_that_is_killed_anywhere_loses_nothing_and_doubles_nothing() {
         loop {
             let started = Instant::now();
             let mut child = command.spawn().unwrap();
-            // The first upload is left alone, to learn how long one takes. Of the others half the kills come anywhere,
-            // and half while it starts.
+            // The first upload is left alone, to learn how long one takes. Then some kills come late, and most of them soon:
+            // that way they hit every stage of a start at every stage of the whole.
             let wait = match whole {
-                Some(whole) if killed < kills => chance.below(if killed % 2 == 0 { whole } else { whole / 4 }),
+                Some(whole) if killed < kills => chance.below(whole / [2, 8, 16, 32][killed % 4]),
                 _ => Duration::from_secs(600),
             };
             let end = started + wait;

@@ -102,7 +102,7 @@ impl Disk {
                             let half = bytes[..bytes.len() / 2].to_vec();
                             apply(&mut inner.durable, &Pending::Write(place, half));
                         }
-                        Pending::Write(..) if (index as u64 + at) % 3 == 0 => {}
+                        Pending::Write(..) if (index as u64 + at).is_multiple_of(3) => {}
                         done => apply(&mut inner.durable, &done),
                     }
                 }

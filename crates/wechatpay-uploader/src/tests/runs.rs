@@ -135,6 +135,18 @@ fn what_may_have_been_executed_stays_unknown_until_it_is_known() {
 }
 
 #[test]
+fn a_host_that_cannot_be_reached_leaves_nothing_in_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = input(folder.path(), &codes(1_000));
+    let fake = Fake::new(|_, _| Some(Wrong::Unreached));
+    let journal = fake.uploader().job().open(&input, &folder.path().join("journal")).unwrap();
+    let finished = fake.run(journal).unwrap();
+    assert!(matches!(&finished.ended, Ended::Stopped(error) if matches!(**error, Error::Transport(_))));
+    let totals = finished.journal.totals();
+    assert_eq!((totals.not_sent, totals.unknown, fake.calls()), (1_000, 0, 10));
+}
+
+#[test]
 fn what_exists_is_ours_only_where_a_call_may_have_brought_it() {
     let folder = tempfile::tempdir().unwrap();
     let codes = codes(400);
