@@ -301,21 +301,24 @@ pub(crate) enum CodesCommand {
     Report(CodesReport),
 }
 
-/// Upload codes to a merchant coupon stock, and go on where an earlier run ended
+/// Upload codes to a stock of merchant coupons or product coupons, and go on where an earlier run ended
 ///
 /// May be killed at any moment: the same line again goes on, and no code is lost or uploaded twice. What is planned and
-/// done is in a journal on the disk before anything is sent. The stock has the mode MERCHANT_UPLOAD.
+/// done is in a journal on the disk before anything is sent. The stock has the mode MERCHANT_UPLOAD; that of a product
+/// coupon, which needs --product-coupon-id and --brand-id, has the mode UPLOAD.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   wechatpay codes upload --stock-id 98065001 codes.txt
   wechatpay codes upload --stock-id 98065001 --dry-run codes.txt.gz more.txt
   wechatpay codes upload --stock-id 98065001 --column code --rate 20 coupons.csv
+  wechatpay codes upload --product-coupon-id 1000000013 --brand-id 120344 --stock-id 1000000013001 codes.txt
   make-codes | wechatpay codes upload --stock-id 98065001 --journal spring -
   wechatpay codes report --journal codes.txt.wechatpay-journal > report.csv
 
 Input: a code on each line, or the column of a CSV file; gzip is recognised. Nothing is trimmed: a space belongs to its
-code. Lines end with LF or CRLF, empty lines are passed over. Each code has 1 to 32 of 0-9 A-Z a-z space - _ \\ / = |.
+code. Lines end with LF or CRLF, empty lines are passed over. Each code has 1 to 32 of 0-9 A-Z a-z space - _ \\ / = |,
+that of a product coupon 1 to 40 of 0-9 A-Z a-z - _.
 One invalid line, and nothing is sent: all of them are reported. A code that stands there twice is sent once.
 
 What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
@@ -331,6 +334,14 @@ pub(crate) struct CodesUpload {
     /// Stock that takes the codes
     #[arg(long, value_name = "ID")]
     pub(crate) stock_id: String,
+
+    /// Product coupon of the stock; without, it is a stock of merchant coupons
+    #[arg(long, value_name = "ID", requires = "brand_id")]
+    pub(crate) product_coupon_id: Option<String>,
+
+    /// Brand of the product coupon
+    #[arg(long, value_name = "ID", requires = "product_coupon_id")]
+    pub(crate) brand_id: Option<String>,
 
     /// Files with codes, or `-` for stdin
     #[arg(required = true, value_name = "FILE|-", value_hint = ValueHint::FilePath)]

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use wechatpay_model::Operation as _;
 use wechatpay_model::busifavor::{ListCouponCodes, UploadCouponCodes};
 use wechatpay_model::operation::{Field, Idempotency, Shape, Spec, Text};
+use wechatpay_model::product_coupon;
 
 /// An operation that takes codes in bulk, and where its answer sorts them.
 ///
@@ -67,6 +68,31 @@ impl Endpoint {
         },
         listing: Some(Listing { spec: ListCouponCodes::SPEC, code: "code", page: 100 }),
     };
+
+    /// Codes of product coupons (商品券): `product_coupon.upload_coupon_codes`, which wants `product_coupon_id`, `stock_id`
+    /// and `brand_id`. Nothing lists what was uploaded.
+    pub const PRODUCT_COUPON: Self = Self {
+        spec: product_coupon::UploadCouponCodes::SPEC,
+        codes: "code_list",
+        lists: Lists {
+            total: "total_count",
+            success_count: None,
+            success: "success_code_list",
+            fail: "failed_code_list",
+            fail_code: "coupon_code",
+            exist: "already_exist_code_list",
+            duplicate: "duplicate_code_list",
+        },
+        listing: None,
+    };
+
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::BUSIFAVOR, Self::PRODUCT_COUPON];
+
+    /// The one with this operation.
+    pub fn of(operation: &str) -> Option<Self> {
+        Self::ALL.iter().find(|endpoint| endpoint.spec.id() == operation).copied()
+    }
 
     /// What the description of the operation says about codes and request numbers.
     pub(crate) fn limits(&self) -> Result<Limits, String> {
@@ -134,6 +160,23 @@ mod tests {
         assert_eq!(limits.number_field, "upload_request_no");
         assert!("0zA -_\\/=|".chars().all(|character| limits.allows(character)));
         assert!(!"*\t\r,é券".chars().any(|character| limits.allows(character)));
+    }
+
+    #[test]
+    fn those_of_product_coupons_are_others() {
+        let limits = Endpoint::PRODUCT_COUPON.limits().unwrap();
+        assert_eq!((limits.batch, limits.longest(), limits.number.max()), (200, 40, Some(40)));
+        assert_eq!(limits.number_field, "out_request_no");
+        assert!("0zA-_".chars().all(|character| limits.allows(character)));
+        assert!(!" \\/=|*".chars().any(|character| limits.allows(character)));
+    }
+
+    #[test]
+    fn an_endpoint_is_found_by_its_operation() {
+        for endpoint in Endpoint::ALL {
+            assert_eq!(Endpoint::of(endpoint.spec.id()).map(|found| found.codes), Some(endpoint.codes));
+        }
+        assert!(Endpoint::of("favor.get_stock").is_none());
     }
 
     #[test]

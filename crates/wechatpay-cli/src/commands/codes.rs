@@ -89,7 +89,11 @@ fn report(args: &CodesReport, output: &Output) -> Result {
     let journal = Journal::open(&args.journal).map_err(unusable)?;
     let mut counts = BTreeMap::new();
     let mut lines = wrote(Lines::new(output.json))?;
-    let written = journal.report(&Endpoint::BUSIFAVOR, |row| {
+    let operation = &journal.header().operation;
+    let endpoint = Endpoint::of(operation).ok_or_else(|| {
+        Failure::Local(format!("{}: the journal is of {operation}, which takes no codes here", args.journal.display()))
+    })?;
+    let written = journal.report(&endpoint, |row| {
         *counts.entry(row.state.as_str()).or_insert(0u64) += 1;
         lines.write(&row)
     });

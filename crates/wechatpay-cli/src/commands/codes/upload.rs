@@ -25,19 +25,31 @@ const BEAT: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
     let format = format(args)?;
-    let target = Map::from_iter([("stock_id".to_owned(), json!(args.stock_id))]);
+    let (endpoint, target) = target(args);
     if args.dry_run {
-        return dry_run(args, format, target, output);
+        return dry_run(args, format, endpoint, target, output);
     }
     let account = Account::load(&args.account)?;
     let journal = journal_path(args)?;
     let kept = Kept::take(args, &journal, output)?;
     let input = Input { sources: kept.sources.clone(), format };
     let runtime = wire::runtime(Builder::new_current_thread())?;
-    let uploaded = runtime.block_on(upload(args, account, target, &input, &journal, output));
+    let uploaded = runtime.block_on(upload(args, account, endpoint, target, &input, &journal, output));
     // A name that is still being looked up must not keep an interrupted command alive.
     runtime.shutdown_background();
     uploaded
+}
+
+/// Which operation takes the codes, and for what.
+fn target(args: &CodesUpload) -> (Endpoint, Map<String, Value>) {
+    let named = [
+        ("stock_id", Some(&args.stock_id)),
+        ("product_coupon_id", args.product_coupon_id.as_ref()),
+        ("brand_id", args.brand_id.as_ref()),
+    ];
+    let fields = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?)))).collect();
+    let endpoint = if args.product_coupon_id.is_some() { Endpoint::PRODUCT_COUPON } else { Endpoint::BUSIFAVOR };
+    (endpoint, fields)
 }
 
 fn format(args: &CodesUpload) -> Result<Format> {
@@ -136,9 +148,15 @@ fn same(one: &Path, other: &Path) -> bool {
     }
 }
 
-fn dry_run(args: &CodesUpload, format: Format, target: Map<String, Value>, output: &Output) -> Result {
+fn dry_run(
+    args: &CodesUpload,
+    format: Format,
+    endpoint: Endpoint,
+    target: Map<String, Value>,
+    output: &Output,
+) -> Result {
     let (base_url, mchid) = config::sender(&args.account)?;
-    let job = Job { endpoint: Endpoint::BUSIFAVOR, target, base_url: base_url.to_string(), mchid };
+    let job = Job { endpoint, target, base_url: base_url.to_string(), mchid };
     let folder = tempfile::tempdir().map_err(|error| Failure::Local(format!("no temporary directory: {error}")))?;
     let sources = if args.files.iter().any(|file| file == "-") {
         vec![spool(args, &folder.path().join("stdin"), output)?]
@@ -172,6 +190,7 @@ fn dry_run(args: &CodesUpload, format: Format, target: Map<String, Value>, outpu
 async fn upload(
     args: &CodesUpload,
     account: Account,
+    endpoint: Endpoint,
     target: Map<String, Value>,
     input: &Input,
     path: &Path,
@@ -185,7 +204,7 @@ async fn upload(
     options.concurrency = usize::from(args.concurrency);
     options.rate = args.rate;
     let sleep = |time: Duration| -> Sleep { Box::pin(tokio::time::sleep(time)) };
-    let uploader = Uploader::new(client.clone(), Endpoint::BUSIFAVOR, target, sleep).with_options(options);
+    let uploader = Uploader::new(client.clone(), endpoint, target, sleep).with_options(options);
     let journal = uploader.job().open(input, path).map_err(failed)?;
     announce(&journal, path, output)?;
     if downloads && !journal.totals().complete() {
