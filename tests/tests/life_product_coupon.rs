@@ -869,7 +869,7 @@ async fn what_does_not_go_together_is_not_created() {
         ("EXCHANGE for all goods", single(&[("/type", json!("EXCHANGE"))])),
         ("no discount", single(&[("/single_usage_info", Value::Null)])),
         ("the discount of another type", single(&[("/type", json!("DISCOUNT"))])),
-        ("two discounts", single(&[own.clone()])),
+        ("two discounts", single(std::slice::from_ref(&own))),
         ("certain goods, general discount", single(&[("/scope", json!("SINGLE")), goods.clone()])),
         ("certain goods without a price", single(&[for_goods[0].clone(), for_goods[1].clone(), own.clone()])),
         ("certain goods, no discount", single(&for_goods[..3])),
@@ -932,7 +932,7 @@ async fn what_does_not_go_together_is_not_created() {
     };
     let own = ("/single_usage_rule/normal_coupon", json!({"threshold": 0, "discount_amount": 100}));
     assert_eq!(hand.call("create_stock", stock(&bundle.product, &[])).await, broken());
-    assert_eq!(hand.call("create_stock", stock(&all.product, &[own.clone()])).await, broken());
+    assert_eq!(hand.call("create_stock", stock(&all.product, std::slice::from_ref(&own))).await, broken());
     assert_eq!(hand.call("create_stock", stock(&product, &[])).await, broken());
     hand.done("create_stock", stock(&product, &[own])).await;
     let more = json!({
