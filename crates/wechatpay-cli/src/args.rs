@@ -296,7 +296,7 @@ pub(crate) struct Codes {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CodesCommand {
-    Upload(CodesUpload),
+    Upload(Box<CodesUpload>),
     Status(CodesStatus),
     Report(CodesReport),
 }
