@@ -38,7 +38,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 }
 
 /// The folder in which programs are built, this one among them.
-fn built() -> anyhow::Result<PathBuf> {
+pub(crate) fn built() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     Ok(program.parent().unwrap_or(Path::new(".")).to_owned())
 }

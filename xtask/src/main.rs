@@ -5,6 +5,7 @@ mod check;
 mod ci;
 mod codegen;
 mod cost;
+mod interop;
 mod limits;
 mod names;
 mod readme;
@@ -37,6 +38,7 @@ Chores:
   model-cost       how long the compiler takes for the model, against plain structs of the same fields
   kill-sweep       kill uploads at a thousand points and compare what arrived with what was sent
   upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
+  interop          clients that others have written, in other languages, against the sandbox
   ci               everything that CI runs, in its order, up to the first failure
 
 A chore that finds something lists all of it and exits with 1.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         ["sandbox-bench"] => ci::sandbox_bench(root),
         ["kill-sweep"] => upload::kill_sweep(root),
         ["upload-bench"] => upload::bench(root),
+        ["interop"] => interop::run(root),
         ["ci"] => ci::run(root),
         other => {
             eprint!("{HELP}");

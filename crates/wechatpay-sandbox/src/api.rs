@@ -439,7 +439,7 @@ impl<'a> Arrived<'a> {
     /// The parts of the body, if it is an upload.
     fn upload(&self) -> Result<Option<multipart::Upload<'a>>, String> {
         let content_type = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match content_type.and_then(multipart::boundary) {
+        match content_type.and_then(|content_type| multipart::boundary(content_type, self.body)) {
             Some(boundary) => multipart::parse(boundary, self.body).map(Some),
             None => Ok(None),
         }

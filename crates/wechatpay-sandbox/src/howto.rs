@@ -1,10 +1,19 @@
-//! `HOWTO.md`: how the SDKs of several languages are pointed at this run.
+//! `HOWTO.md`: how the SDKs of several languages are pointed at this run; and programs that make a first call.
 
 use serde_json::Value;
 use std::path::Path;
 
 /// The how-to, with names in braces for what differs from run to run.
 const TEMPLATE: &str = include_str!("howto.md");
+
+/// A first verified call in each language. They learn from `sandbox.env` where the sandbox is, so they are the same for each run.
+pub(crate) const FIRST_CALLS: &[(&str, &str)] = &[
+    ("first.go", include_str!("first/first.go")),
+    ("First.java", include_str!("first/First.java")),
+    ("first.php", include_str!("first/first.php")),
+    ("first.py", include_str!("first/first.py")),
+    ("first.js", include_str!("first/first.js")),
+];
 
 /// The how-to for the run that this ready line describes.
 pub(crate) fn text(directory: &Path, ready: &Value) -> String {

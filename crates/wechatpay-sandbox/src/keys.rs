@@ -387,6 +387,7 @@ mod file {
     pub(super) const PLATFORM_SECRET: &str = "server/platform_key.pem";
     pub(super) const AUTHORITY_SECRET: &str = "server/ca_key.pem";
     pub(super) const HOWTO: &str = "HOWTO.md";
+    pub(super) const FIRST_CALLS: &str = "first/";
     pub(super) const DESCRIPTION: &str = "sandbox.json";
     pub(super) const ENVIRONMENT: &str = "sandbox.env";
 }
@@ -471,6 +472,9 @@ impl Keys {
             write(directory, file::ENVIRONMENT, &self.environment(directory, url("base_url"), merchant))?;
         }
         write(directory, file::HOWTO, &howto::text(directory, &ready))?;
+        for (name, program) in howto::FIRST_CALLS {
+            write(directory, &format!("{}{name}", file::FIRST_CALLS), program)?;
+        }
         if let Some(fields) = ready.as_object_mut() {
             fields.insert("dir".to_owned(), json!(directory));
             fields.insert("merchants".to_owned(), json!(merchants));

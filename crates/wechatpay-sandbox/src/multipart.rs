@@ -9,17 +9,27 @@ pub(crate) struct Upload<'a> {
     pub(crate) file: &'a [u8],
 }
 
-/// The boundary in a `Content-Type` of `multipart/form-data`.
-pub(crate) fn boundary(content_type: &str) -> Option<&str> {
-    let (kind, parameters) = content_type.split_once(';')?;
+/// The boundary of a body that comes as `multipart/form-data`.
+///
+/// Clients in use (`wechatpayv3` of Python) send the bare type, without its parameter; then it is what the first line of the
+/// body says, as whoever reads these uploads has to read it.
+pub(crate) fn boundary<'a>(content_type: &'a str, body: &'a [u8]) -> Option<&'a str> {
+    let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
     }
-    let boundary = parameters.split(';').find_map(|parameter| {
+    let named = parameters.split(';').find_map(|parameter| {
         let (name, value) = parameter.trim().split_once('=')?;
         name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"'))
-    })?;
+    });
+    let boundary = named.or_else(|| first_line(body)?.strip_prefix("--"))?;
     (1..=70).contains(&boundary.len()).then_some(boundary)
+}
+
+/// The first line of a body, if it is text.
+fn first_line(body: &[u8]) -> Option<&str> {
+    let (line, _) = body.split_at_checked(find(body, b"\r\n")?)?;
+    std::str::from_utf8(line).ok()
 }
 
 /// Takes a body apart.
@@ -85,10 +95,20 @@ mod tests {
 
     #[test]
     fn boundaries_are_read() {
-        assert_eq!(boundary("multipart/form-data; boundary=\"a b\""), Some("a b"));
-        assert_eq!(boundary("Multipart/Form-Data;charset=x;Boundary=abc"), Some("abc"));
-        for other in ["application/json", "multipart/form-data", "multipart/form-data; boundary="] {
-            assert_eq!(boundary(other), None);
+        assert_eq!(boundary("multipart/form-data; boundary=\"a b\"", b""), Some("a b"));
+        assert_eq!(boundary("Multipart/Form-Data;charset=x;Boundary=abc", b"--B\r\n"), Some("abc"));
+        for other in ["application/json", "multipart/form-data; boundary=", "multipart/mixed"] {
+            assert_eq!(boundary(other, BODY.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn a_boundary_that_is_not_named_is_that_of_the_body() {
+        for bare in ["multipart/form-data", "multipart/form-data; charset=utf-8"] {
+            assert_eq!(boundary(bare, BODY.as_bytes()), Some("B"));
+            for body in ["", "--B", "B\r\n", "--\r\n"] {
+                assert_eq!(boundary(bare, body.as_bytes()), None, "{body:?}");
+            }
         }
     }
 }

@@ -139,6 +139,10 @@ async fn a_directory_keeps_the_authority_and_says_how_to_come_in() {
     for said in [first.base_url(), first.merchant().serial_no, scratch.0.join("ca.pem").display().to_string()] {
         assert!(how.contains(&said), "{said}");
     }
+    // What these do is tried by `cargo xtask interop`.
+    for program in ["first.go", "First.java", "first.php", "first.py", "first.js"] {
+        assert!(how.contains(program) && scratch.read(&format!("first/{program}")).contains("WECHATPAY_BASE_URL"));
+    }
     let environment = scratch.read("sandbox.env");
     assert!(environment.contains(&format!("# HTTPS_PROXY='{}'\n", first.proxy_url())), "{environment}");
     first.shutdown().await;
