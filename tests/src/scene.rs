@@ -1,6 +1,6 @@
 //! What must have happened before an operation can be called as its documents show it, where that is a longer story.
 
-use crate::rehearsal::{MERCHANTS, Rehearsal, number};
+use crate::rehearsal::{BRAND, MERCHANTS, Rehearsal, number};
 use crate::road::from_now;
 use crate::story::{Example, set};
 use serde_json::{Value, json};
@@ -68,6 +68,21 @@ pub async fn before(world: &Rehearsal, id: &str) -> Option<Value> {
             world.done("partnerships.create_partnership", build).await;
             json!({})
         }
+        "product_coupon.associate_stores" => product(world, "WECHATPAY", "SPECIFIC").await,
+        "product_coupon.disassociate_stores" => {
+            let ids = product(world, "WECHATPAY", "SPECIFIC").await;
+            world.done("product_coupon.associate_stores", as_printed("product_coupon.associate_stores", &ids)).await;
+            ids
+        }
+        "product_coupon.upload_coupon_codes" => product(world, "UPLOAD", "NONE").await,
+        "product_coupon.create_stock" => {
+            let mut fields = product(world, "WECHATPAY", "NONE").await;
+            fields["stock_id"] = Value::Null;
+            let mut stock = as_printed(id, &json!({}))["stock"].take();
+            stock["single_usage_rule"] = all_2026();
+            fields["stock"] = stock;
+            fields
+        }
         _ => return None,
     };
     Some(fields)
@@ -119,6 +134,7 @@ pub async fn ready(world: &Rehearsal, id: &str) -> Value {
             let (stock, code) = coupon(world).await;
             json!({"stock_id": stock, "coupon_code": code, "card_id": stock})
         }
+        _ if id.starts_with("product_coupon.") => product(world, "WECHATPAY", "NONE").await,
         _ if id.starts_with("paygiftactivity.") => {
             world.settings(json!({"paygift_check_stocks": false}));
             let created = world
@@ -210,6 +226,33 @@ async fn subsidy(world: &Rehearsal) -> Value {
 /// The receipt of a subsidy that was paid.
 async fn subsidised(world: &Rehearsal) -> Value {
     call_as_printed(world, "busifavor.create_subsidy_payment", subsidy(world).await).await
+}
+
+/// A product coupon of the brand, whose partner the first merchant is: its ids and those of its stock.
+async fn product(world: &Rehearsal, code_mode: &str, stores: &str) -> Value {
+    world.done("product_coupon.set_notify_config", json!({"notify_url": "https://www.example.com/notify"})).await;
+    let request = json!({
+        "brand_id": BRAND, "out_request_no": format!("product-{}", number()), "scope": "ALL", "type": "NORMAL",
+        "usage_mode": "SINGLE", "single_usage_info": {"normal_coupon": {"threshold": 10_000, "discount_amount": 1_500}},
+        "display_info": {"name": "全场满100减15", "image_url": "https://a/1", "background_url": "https://a/2"},
+        "stock": {
+            "coupon_code_mode": code_mode, "stock_send_rule": {"max_count": 1_000, "max_count_per_user": 100},
+            "single_usage_rule": all_2026(),
+            "usage_rule_display_info": {"coupon_usage_method_list": ["OFFLINE"], "usage_description": "全场可用"},
+            "coupon_display_info": {"code_display_mode": "QRCODE"}, "notify_config": {"notify_appid": APP},
+            "store_scope": stores
+        }
+    });
+    let made = world.done("product_coupon.create_product_coupon", request).await;
+    json!({
+        "brand_id": BRAND, "product_coupon_id": made["product_coupon_id"], "stock_id": made["stock"]["stock_id"]
+    })
+}
+
+fn all_2026() -> Value {
+    json!({"coupon_available_period": {
+        "available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"
+    }})
 }
 
 /// A stock of cash coupons that ends on January 12, yet to be started.
