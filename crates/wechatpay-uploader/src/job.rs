@@ -55,7 +55,7 @@ impl Planned {
 impl Job {
     /// A job for the merchant and host of a client.
     pub fn of<T>(client: &Client<T>, endpoint: Endpoint, target: Map<String, Value>) -> Self {
-        let (base_url, mchid) = (client.base_url().to_string(), client.merchant().mchid().as_str().to_owned());
+        let (base_url, mchid) = (client.base_url().to_string(), client.identity().id().to_owned());
         Self { endpoint, target, base_url, mchid }
     }
 
