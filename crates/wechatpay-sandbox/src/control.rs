@@ -1,18 +1,34 @@
-//! The control paths, `/_sandbox/…`: unsigned, for loopback only, everything JSON.
+//! The control paths, `/_sandbox/…`: unsigned, for loopback only, everything JSON but the page.
+//!
+//! [`ROWS`] lists them all, once: the router and the OpenAPI document are both made from it, so a path that is served is
+//! documented too.
 
+mod guard;
+mod openapi;
+
+use crate::Ledger;
 use crate::ambient::{instant, time_text};
 use crate::api::Api;
 use crate::log::Exchange;
+use crate::page;
+use crate::settings::Settings;
+use crate::state::{ACTIONS, Event};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{MethodRouter, any, get, post};
+use schemars::JsonSchema;
+use schemars::r#gen::SchemaGenerator;
+use schemars::schema::Schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// Where all control paths begin.
+const PREFIX: &str = "/_sandbox";
 
 /// Most bytes of a control request.
 const LIMIT: usize = 1 << 20;
@@ -21,26 +37,102 @@ const LIMIT: usize = 1 << 20;
 #[derive(Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// The routes below `/_sandbox`.
-pub(crate) fn routes() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/health", get(health))
-        .route("/requests", get(requests))
-        .route("/ledger", get(ledger))
-        .route("/events", get(events))
-        .route("/reset", post(reset))
-        .route("/rotate", post(rotate))
-        .route("/act", post(act))
-        .route("/clock", get(clock).post(set_clock))
-        .route("/settings", get(settings).post(set_settings))
-        .fallback(unknown)
-        .method_not_allowed_fallback(unknown)
-        .layer(axum::middleware::from_fn(loopback_only))
+/// Describes a type as JSON Schema.
+type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// One method of one control path: what it does, takes and answers, and the code behind it.
+struct Row {
+    method: &'static str,
+    /// Behind `/_sandbox`.
+    path: &'static str,
+    summary: &'static str,
+    /// An object whose properties are the query parameters.
+    query: Option<Describe>,
+    takes: Option<Describe>,
+    gives: Gives,
+    serve: fn() -> MethodRouter<Arc<Api>>,
 }
 
-async fn loopback_only(request: Request, next: axum::middleware::Next) -> Response {
-    let local = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-    if local { next.run(request).await } else { refuse(StatusCode::FORBIDDEN, "control paths answer loopback only") }
+/// What a path answers.
+enum Gives {
+    Json(Describe),
+    /// Another type of content.
+    Other(&'static str),
+}
+
+impl Row {
+    const fn get<T: JsonSchema>(
+        path: &'static str,
+        summary: &'static str,
+        serve: fn() -> MethodRouter<Arc<Api>>,
+    ) -> Self {
+        let gives = Gives::Json(SchemaGenerator::subschema_for::<T>);
+        Self { method: "GET", path, summary, query: None, takes: None, gives, serve }
+    }
+
+    const fn post<T: JsonSchema>(
+        path: &'static str,
+        summary: &'static str,
+        serve: fn() -> MethodRouter<Arc<Api>>,
+    ) -> Self {
+        Self { method: "POST", ..Self::get::<T>(path, summary, serve) }
+    }
+
+    const fn file(
+        path: &'static str,
+        content_type: &'static str,
+        summary: &'static str,
+        serve: fn() -> MethodRouter<Arc<Api>>,
+    ) -> Self {
+        Self { gives: Gives::Other(content_type), ..Self::get::<Value>(path, summary, serve) }
+    }
+
+    const fn query<T: JsonSchema>(self) -> Self {
+        Self { query: Some(T::json_schema), ..self }
+    }
+
+    const fn takes<T: JsonSchema>(self) -> Self {
+        self.takes_schema(SchemaGenerator::subschema_for::<T>)
+    }
+
+    const fn takes_schema(self, takes: Describe) -> Self {
+        Self { takes: Some(takes), ..self }
+    }
+}
+
+/// All control paths.
+const ROWS: &[Row] = &[
+    Row::get::<Health>("/health", "Whether it is ready, with version, seed and clock", || get(health)),
+    Row::get::<Requests>("/requests", "The newest requests, newest first: what was checked and why it was answered so", || {
+        get(requests)
+    })
+    .query::<Filter>(),
+    Row::get::<Ledger>("/ledger", "The effects of requests, each with its count", || get(ledger)),
+    Row::get::<Events>("/events", "The notifications that merchants are owed, oldest first", || get(events)),
+    Row::post::<Done>("/reset", "Forget all state, the log and the nonces", || post(reset)),
+    Row::post::<Rotated>("/rotate", "Give the platform a new key and certificate", || post(rotate)),
+    Row::post::<Value>("/act", "Do what happens outside the API", || post(act)).takes_schema(action),
+    Row::get::<Time>("/clock", "The time of the sandbox's clock", || get(clock)),
+    Row::post::<Time>("/clock", "Advance or set the clock", || post(set_clock)).takes::<Turn>(),
+    Row::get::<Settings>("/settings", "The settings", || get(settings)),
+    Row::post::<Settings>("/settings", "Change some settings; the others keep their values", || post(set_settings))
+        .takes::<Settings>(),
+    Row::get::<Value>("/openapi.json", "This document", || get(|| async { json(&openapi::document()) })),
+    Row::file("/", "text/html", "All of this as a page for people", || get(page::show)).query::<Filter>(),
+    Row::file("/page.css", "text/css", "How the page looks", || get(page::style)),
+    Row::file("/page.js", "text/javascript", "Keeps the page up to date", || get(page::script)),
+];
+
+/// The router of the control paths.
+pub(crate) fn routes() -> Router<Arc<Api>> {
+    let add = |router: Router<_>, row: &Row| router.route(&format!("{PREFIX}{}", row.path), (row.serve)());
+    ROWS.iter()
+        .fold(Router::new(), add)
+        .method_not_allowed_fallback(unknown)
+        .route(PREFIX, get(|| async { Redirect::permanent("/_sandbox/") }))
+        .route(&format!("{PREFIX}/{{*rest}}"), any(unknown))
+        .layer(axum::middleware::from_fn(guard::forms))
+        .layer(axum::middleware::from_fn(guard::local))
 }
 
 fn json(value: &impl Serialize) -> Response {
@@ -64,70 +156,155 @@ async fn read(request: Request) -> Result<Value, String> {
 }
 
 async fn unknown(request: Request) -> Response {
-    let message = format!(
-        "{} {} is no control path; there are GET /_sandbox/health requests ledger events clock settings, and POST \
-         /_sandbox/reset rotate act clock settings",
-        request.method(),
-        request.uri().path()
-    );
-    refuse(StatusCode::NOT_FOUND, &message)
+    let known: Vec<_> = ROWS.iter().map(|row| format!("{} {PREFIX}{}", row.method, row.path)).collect();
+    let (method, path) = (request.method(), request.uri().path());
+    refuse(StatusCode::NOT_FOUND, &format!("{method} {path} is no control path; there are {}", known.join(", ")))
+}
+
+/// That the sandbox is ready.
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    ready: bool,
+    version: &'static str,
+    /// What ids and nonces follow from.
+    seed: u64,
+    /// `system` or `virtual`.
+    clock: &'static str,
+    /// RFC 3339.
+    now: String,
+    /// How many operations it knows.
+    operations: usize,
 }
 
 async fn health(State(api): State<Arc<Api>>) -> Response {
     let world = api.world();
-    json(&json!({
-        "ready": true,
-        "version": env!("CARGO_PKG_VERSION"),
-        "seed": world.ambient.seed(),
-        "clock": world.ambient.clock_name(),
-        "now": world.ambient.now_text(),
-        "operations": wechatpay_model::operations().count(),
-    }))
+    json(&Health {
+        ready: true,
+        version: env!("CARGO_PKG_VERSION"),
+        seed: world.ambient.seed(),
+        clock: world.ambient.clock_name(),
+        now: world.ambient.now_text(),
+        operations: wechatpay_model::operations().count(),
+    })
 }
 
-/// What `GET /_sandbox/requests` takes.
-#[derive(Deserialize)]
+/// Which requests are wanted: those that fit all that is given.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Filter {
-    limit: Option<usize>,
-    operation: Option<String>,
-    status: Option<u16>,
+pub(crate) struct Filter {
+    /// How many at most; 100 by default.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) limit: Option<usize>,
+    /// Id of an operation, as `favor.start_stock`.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) operation: Option<String>,
+    /// HTTP status of the answer.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) status: Option<u16>,
+    /// Merchant whose signature was right.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) mchid: Option<String>,
+    /// Check that refused it: `signature`, `route`, `schema`, `rules` or `state`.
+    #[serde(default, deserialize_with = "parsed")]
+    pub(crate) failed: Option<String>,
+}
+
+/// A form sends an empty text for a field that was left alone.
+fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
+}
+
+impl Filter {
+    /// The filter in the query of a request.
+    pub(crate) fn of(request: &Request) -> Result<Self, String> {
+        let filter = axum::extract::Query::<Self>::try_from_uri(request.uri());
+        let filter = filter.map_err(|error| format!("{error}; see GET /_sandbox/openapi.json"))?.0;
+        match filter.failed.as_deref() {
+            Some(name) if !crate::Checks::NAMES.contains(&name) => {
+                Err(format!("there is no check {name:?}; `failed` is one of {}", crate::Checks::NAMES.join(", ")))
+            }
+            _ => Ok(filter),
+        }
+    }
+
+    /// Those of the requests that fit.
+    pub(crate) fn pick<'a>(&self, requests: impl Iterator<Item = &'a Exchange>) -> Vec<&'a Exchange> {
+        let fits = |wish: &Option<String>, found: Option<&str>| wish.is_none() || wish.as_deref() == found;
+        let wanted = |exchange: &&Exchange| {
+            fits(&self.operation, exchange.operation)
+                && fits(&self.mchid, exchange.mchid.as_deref())
+                && fits(&self.failed, exchange.checks.failed())
+                && self.status.is_none_or(|status| exchange.status == Some(status))
+        };
+        requests.filter(wanted).take(self.limit.unwrap_or(100)).collect()
+    }
+}
+
+/// Requests and what became of them.
+#[derive(Serialize, JsonSchema)]
+struct Requests<'a> {
+    requests: Vec<&'a Exchange>,
 }
 
 async fn requests(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let filter = match axum::extract::Query::<Filter>::try_from_uri(request.uri()) {
-        Ok(filter) => filter.0,
-        Err(error) => return bad(&format!("{error}; the filters are limit, operation and status")),
-    };
-    let world = api.world();
-    let wanted = |exchange: &&Exchange| {
-        filter.operation.as_deref().is_none_or(|operation| exchange.operation == Some(operation))
-            && filter.status.is_none_or(|status| exchange.status == Some(status))
-    };
-    let found: Vec<_> = world.log.newest().filter(wanted).take(filter.limit.unwrap_or(100)).collect();
-    json(&json!({"requests": found}))
+    match Filter::of(&request) {
+        Ok(filter) => json(&Requests { requests: filter.pick(api.world().log.newest()) }),
+        Err(message) => bad(&message),
+    }
 }
 
 async fn ledger(State(api): State<Arc<Api>>) -> Response {
     json(&api.world().ledger())
 }
 
+/// Notifications.
+#[derive(Serialize, JsonSchema)]
+struct Events<'a> {
+    events: Vec<&'a Event>,
+}
+
 async fn events(State(api): State<Arc<Api>>) -> Response {
-    let world = api.world();
-    let events: Vec<_> = world.state.outbox.all().collect();
-    json(&json!({"events": events}))
+    json(&Events { events: api.world().state.outbox.all().collect() })
+}
+
+/// That everything was forgotten.
+#[derive(Serialize, JsonSchema)]
+struct Done {
+    reset: bool,
 }
 
 async fn reset(State(api): State<Arc<Api>>) -> Response {
     api.world().reset();
-    json(&json!({"reset": true}))
+    json(&Done { reset: true })
+}
+
+/// The new certificate.
+#[derive(Serialize, JsonSchema)]
+struct Rotated {
+    platform_serial: String,
 }
 
 async fn rotate(State(api): State<Arc<Api>>) -> Response {
     match api.rotate() {
-        Ok(serial) => json(&json!({"platform_serial": serial})),
+        Ok(platform_serial) => json(&Rotated { platform_serial }),
         Err(message) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
     }
+}
+
+/// What `POST /_sandbox/act` takes.
+fn action(_: &mut SchemaGenerator) -> Schema {
+    openapi::schema(json!({
+        "type": "object",
+        "required": ["act"],
+        "properties": {"act": {"enum": ACTIONS}},
+        "additionalProperties": true,
+        "description": "What happens, and to what. What each action takes beside `act` is in the README of the crate.",
+    }))
 }
 
 async fn act(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -137,16 +314,34 @@ async fn act(State(api): State<Arc<Api>>, request: Request) -> Response {
     }
 }
 
-async fn clock(State(api): State<Arc<Api>>) -> Response {
-    let world = api.world();
-    json(&json!({"now": world.ambient.now_text(), "unix": world.ambient.now(), "clock": world.ambient.clock_name()}))
+/// The time of the sandbox's clock.
+#[derive(Serialize, JsonSchema)]
+struct Time {
+    /// RFC 3339, in China's time.
+    now: String,
+    /// Unix time in seconds.
+    unix: i64,
+    /// `system` or `virtual`.
+    clock: &'static str,
 }
 
-/// What `POST /_sandbox/clock` takes: one of the two.
-#[derive(Deserialize)]
+impl Time {
+    fn of(ambient: &crate::ambient::Ambient) -> Self {
+        Self { now: time_text(ambient.now()), unix: ambient.now(), clock: ambient.clock_name() }
+    }
+}
+
+async fn clock(State(api): State<Arc<Api>>) -> Response {
+    json(&Time::of(&api.world().ambient))
+}
+
+/// One of the two.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "snake_case")]
 enum Turn {
+    /// Seconds by which the clock is moved, back if negative.
     AdvanceSeconds(i64),
+    /// RFC 3339.
     Set(String),
 }
 
@@ -162,7 +357,7 @@ async fn set_clock(State(api): State<Arc<Api>>, request: Request) -> Response {
         },
     });
     match turned {
-        Ok(()) => json(&json!({"now": time_text(world.ambient.now())})),
+        Ok(()) => json(&Time::of(&world.ambient)),
         Err(message) => bad(&message),
     }
 }

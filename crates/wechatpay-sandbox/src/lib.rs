@@ -31,6 +31,7 @@ mod keys;
 mod log;
 mod multipart;
 mod nonces;
+mod page;
 mod reading;
 mod rules;
 mod schema;

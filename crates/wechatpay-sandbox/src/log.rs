@@ -1,6 +1,7 @@
 //! The log of requests: the newest ones, in bounded memory.
 
 use crate::schema::Violation;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::VecDeque;
 
@@ -8,7 +9,7 @@ use std::collections::VecDeque;
 const CAPACITY: usize = 10_000;
 
 /// On what an answer of the sandbox rests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Basis {
@@ -23,7 +24,7 @@ pub enum Basis {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
@@ -37,7 +38,7 @@ pub enum Verdict {
 }
 
 /// The verdicts of the checks, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Checks {
     /// The `Authorization` header.
@@ -52,8 +53,23 @@ pub struct Checks {
     pub state: Verdict,
 }
 
+impl Checks {
+    /// The names of the checks, in their order.
+    pub(crate) const NAMES: [&str; 5] = ["signature", "route", "schema", "rules", "state"];
+
+    /// Each check with its name, in their order.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, Verdict)> + use<> {
+        Self::NAMES.into_iter().zip([self.signature, self.route, self.schema, self.rules, self.state])
+    }
+
+    /// The check that refused the request.
+    pub(crate) fn failed(&self) -> Option<&'static str> {
+        self.named().find(|(_, verdict)| *verdict == Verdict::Failed).map(|(name, _)| name)
+    }
+}
+
 /// One request and what became of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Exchange {
     /// Number of the request, counted from 1.

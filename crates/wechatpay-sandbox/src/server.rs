@@ -30,7 +30,7 @@ struct HangUp;
 
 /// Accepts connections until it is dropped; they end with it.
 pub(crate) async fn run(listener: TcpListener, api: Arc<Api>) {
-    let app = Router::new().nest("/_sandbox", control::routes()).fallback(answer).with_state(api);
+    let app = Router::new().merge(control::routes()).fallback(answer).with_state(api);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -1,5 +1,6 @@
 //! What the sandbox has to tell merchants: plain, before anything is sealed or sent.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -8,7 +9,7 @@ use std::collections::VecDeque;
 const CAPACITY: usize = 10_000;
 
 /// A notification that a merchant is owed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Event {
     /// Id of the notification.
