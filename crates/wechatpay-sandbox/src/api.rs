@@ -6,6 +6,7 @@
 use crate::World;
 use crate::answer::{self, Answer, Outcome};
 use crate::authorize::{self, Reason, Refused, Signed, Window};
+use crate::explain::{self, Cause, Clock, Explanation};
 use crate::faults::{Fault, GATEWAY_PAGE};
 use crate::keys::{Keys, Merchant, Platform};
 use crate::log::{Basis, Checks, Exchange, Verdict, cut};
@@ -34,6 +35,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// How far off the faults `stale` and `future` are, in seconds.
 const FAR: i64 = 600;
+
+/// Most bytes of each message that are kept to explain a signature.
+const EXPLAINED: usize = 2000;
 
 /// What all requests share.
 pub(crate) struct Api {
@@ -125,8 +129,8 @@ impl Api {
         let merchant = match self.authorize(world, &arrived.parts.headers, signed) {
             Ok(merchant) => merchant,
             Err(refused) => {
-                let unread = upload.err().map(|answer| format!(" ({})", answer.why)).unwrap_or_default();
-                exchange.explanation = Some(format!("{}{unread}", refused.reason));
+                let unread = upload.err().map(|answer| answer.why);
+                exchange.explanation = Some(Box::new(self.explain(world, arrived, &refused, unread.as_deref())));
                 return Err(sign_error(&refused, signed));
             }
         };
@@ -210,6 +214,28 @@ impl Api {
             let message = authorize::message(signed, &caller.timestamp.to_string(), &caller.nonce);
             Err(Refused { reason: Reason::NonceUsed, message })
         }
+    }
+
+    /// Why the signature of a request was refused.
+    fn explain(&self, world: &World, arrived: &Arrived<'_>, refused: &Refused, unread: Option<&str>) -> Explanation {
+        let clock = Clock { now: world.ambient.now(), window: i64::from(world.settings.timestamp_window) };
+        let Parts { method, headers, .. } = arrived.parts;
+        let request = explain::Request { method: method.as_str(), target: arrived.target, headers, body: arrived.body };
+        let found = match refused.reason {
+            Reason::NonceUsed => None,
+            _ => explain::request(&request, &self.keys.known(), Some(clock)),
+        };
+        let mut explanation = found.unwrap_or_else(|| match &refused.reason {
+            Reason::NonceUsed => {
+                let received = Some(refused.message.clone());
+                explain::told(Cause::NonceReplayed, String::new(), &refused.message, received)
+            }
+            other => explain::told(Cause::ItemsMalformed, format!("That is, {other}."), &refused.message, None),
+        });
+        if let Some(unread) = unread {
+            explanation.says = format!("{} And {unread}.", explanation.says);
+        }
+        explanation.cut(EXPLAINED)
     }
 
     /// Logs the exchange, signs the answer and applies what of a fault concerns it.

@@ -103,9 +103,11 @@ impl Row {
 /// All control paths.
 const ROWS: &[Row] = &[
     Row::get::<Health>("/health", "Whether it is ready, with version, seed and clock", || get(health)),
-    Row::get::<Requests>("/requests", "The newest requests, newest first: what was checked and why it was answered so", || {
-        get(requests)
-    })
+    Row::get::<Requests>(
+        "/requests",
+        "The newest requests, newest first: what was checked and why it was answered so",
+        || get(requests),
+    )
     .query::<Filter>(),
     Row::get::<Ledger>("/ledger", "The effects of requests, each with its count", || get(ledger)),
     Row::get::<Events>("/events", "The notifications that merchants are owed, oldest first", || get(events)),
@@ -122,6 +124,11 @@ const ROWS: &[Row] = &[
     Row::file("/page.css", "text/css", "How the page looks", || get(page::style)),
     Row::file("/page.js", "text/javascript", "Keeps the page up to date", || get(page::script)),
 ];
+
+/// Whether there is such a control path.
+pub(crate) fn serves(method: &str, path: &str) -> bool {
+    ROWS.iter().any(|row| row.method == method && row.path == path)
+}
 
 /// The router of the control paths.
 pub(crate) fn routes() -> Router<Arc<Api>> {

@@ -172,7 +172,7 @@ fn documented(spec: &'static Spec, status: Option<u16>, code: &str, nth: usize) 
 }
 
 /// What there is, for the error message.
-const NAMES: &str = "refuse lose-reply unsigned missing-header[=NAME] duplicate-header[=NAME] forge tamper stale \
+pub(crate) const NAMES: &str = "refuse lose-reply unsigned missing-header[=NAME] duplicate-header[=NAME] forge tamper stale \
                      future unknown-serial probe status-429 status-500 html-502 error=CODE error=STATUS:CODE \
                      error=STATUS:CODE:N";
 

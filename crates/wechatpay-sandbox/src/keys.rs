@@ -2,6 +2,7 @@
 //!
 //! Keys are secrets, so they never follow from the seed: they come from the system's randomness or from files.
 
+use crate::explain::{self, Known, Whose};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -136,6 +137,23 @@ impl Keys {
     /// The platform certificates that are valid, the newest first.
     pub(crate) fn platforms(&self) -> Vec<Arc<Platform>> {
         self.platforms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All keys that may have made a signature, to find out which one did.
+    pub(crate) fn known(&self) -> Vec<Known> {
+        let known = |whose, serial: &str, pem: &str, apiv3_key| {
+            let key = explain::Key::from_pem(pem).ok()?;
+            Some(Known { whose, serial: Some(serial.to_owned()), key, apiv3_key })
+        };
+        let merchants = self.merchants.iter().map(|merchant| {
+            let (mchid, files) = (merchant.mchid.clone(), &merchant.files);
+            let apiv3_key = Some(files.apiv3_key.clone());
+            known(Whose::Merchant(Some(mchid)), &merchant.serial_no, &files.certificate, apiv3_key)
+        });
+        let platforms = self.platforms();
+        let platforms = platforms.iter().map(|platform| (&platform.key.id, &platform.pem));
+        let platforms = platforms.chain([(&self.public_key.id, &self.public_key_pem)]);
+        merchants.chain(platforms.map(|(id, pem)| known(Whose::Platform, id, pem, None))).flatten().collect()
     }
 
     /// Makes a new platform key and certificate, which sign from now on; the ones before stay valid beside them.

@@ -26,6 +26,7 @@ mod answer;
 mod api;
 mod authorize;
 mod control;
+pub mod explain;
 mod faults;
 mod keys;
 mod log;
@@ -57,7 +58,7 @@ pub use state::{
 use ambient::Ambient;
 use api::Api;
 use keys::Keys;
-use log::Log;
+use log::{Log, Observer};
 use nonces::Nonces;
 use serde_json::{Value, json};
 use state::State;
@@ -93,7 +94,7 @@ impl World {
     fn reset(&mut self) {
         self.ambient.rewind();
         self.state = State::default();
-        self.log = Log::default();
+        self.log.clear();
         self.nonces = Nonces::default();
     }
 }
@@ -118,6 +119,7 @@ pub struct Builder {
     merchants: Vec<String>,
     settings: Settings,
     seed: u64,
+    observer: Option<Observer>,
 }
 
 /// Why a sandbox did not start.
@@ -151,6 +153,7 @@ impl Sandbox {
             merchants: Vec::new(),
             settings: Settings::default(),
             seed: 0,
+            observer: None,
         }
     }
 
@@ -326,13 +329,20 @@ impl Builder {
         self
     }
 
+    /// Tells somebody of each request, when it is answered. Nothing else is answered meanwhile, so it should be brief, and it
+    /// must not ask the sandbox for anything.
+    pub fn observer(mut self, tell: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer(Arc::new(tell)));
+        self
+    }
+
     /// Starts it on the tokio runtime of the caller.
     ///
     /// # Errors
     /// A merchant id that is none, a directory that does not hold what it should, or an address that is taken or that
     /// others can reach.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let Self { listen, anywhere, directory, clock, merchants, settings, seed } = self;
+        let Self { listen, anywhere, directory, clock, merchants, settings, seed, observer } = self;
         if !anywhere && !listen.ip().to_canonical().is_loopback() {
             return Err(StartError(format!(
                 "{listen} can be reached by others, and the keys of a sandbox protect nothing; listen on 127.0.0.1, or \
@@ -356,7 +366,7 @@ impl Builder {
             return Err(StartError("the directory of keys has no merchant; take another one".to_owned()));
         };
         let world =
-            World { ambient, settings, state: State::default(), log: Log::default(), nonces: Nonces::default() };
+            World { ambient, settings, state: State::default(), log: Log::new(observer), nonces: Nonces::default() };
         let api = Arc::new(Api::new(keys, world));
         let server = tokio::spawn(server::run(listener, Arc::clone(&api)));
         Ok(Sandbox { api, address, merchant, merchants, server })

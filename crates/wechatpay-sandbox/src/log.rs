@@ -1,9 +1,12 @@
 //! The log of requests: the newest ones, in bounded memory.
 
+use crate::explain::Explanation;
 use crate::schema::Violation;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
 /// How many requests are kept.
 const CAPACITY: usize = 10_000;
@@ -100,8 +103,18 @@ pub struct Exchange {
     pub violations: Vec<Violation>,
     /// The fault that was applied.
     pub fault: Option<String>,
-    /// Why the signature failed.
-    pub explanation: Option<String>,
+    /// Why the signature failed; of each message the first 2,000 bytes.
+    pub explanation: Option<Box<Explanation>>,
+}
+
+/// Somebody who is told of each request when it has been answered.
+#[derive(Clone)]
+pub(crate) struct Observer(pub(crate) Arc<dyn Fn(&Exchange) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// The newest requests.
@@ -109,14 +122,27 @@ pub struct Exchange {
 pub(crate) struct Log {
     kept: VecDeque<Exchange>,
     seen: u64,
+    observer: Option<Observer>,
 }
 
 impl Log {
+    pub(crate) fn new(observer: Option<Observer>) -> Self {
+        Self { observer, ..Self::default() }
+    }
+
+    /// Forgets all requests.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.observer.take());
+    }
+
     /// Adds a request and gives it its number.
     pub(crate) fn push(&mut self, mut exchange: Exchange) {
         self.seen += 1;
         exchange.id = self.seen;
         exchange.violations.truncate(50);
+        if let Some(Observer(tell)) = &self.observer {
+            tell(&exchange);
+        }
         if self.kept.len() >= CAPACITY {
             self.kept.pop_front();
         }

@@ -5,6 +5,7 @@ pub(crate) mod certs;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod describe;
+pub(crate) mod explain;
 pub(crate) mod notify;
 pub(crate) mod ops;
 pub(crate) mod raw;

@@ -137,7 +137,8 @@ mod tests {
             }
         }
         assert!(!refused("api.mch.weixin.qq.com", None));
-        for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "evilweixin.qq.com", "localhost.evil"] {
+        for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "evilweixin.qq.com", "localhost.evil"]
+        {
             assert!(refused(host, None) && refused(host, Some(&format!("http://{host}"))), "{host}");
         }
     }

@@ -73,7 +73,9 @@ pub fn side_by_side(expected: &[u8], received: &[u8]) -> Vec<Pair> {
     let same = |line: &&[u8]| Pair { expected: Some(whole(line)), received: Some(whole(line)) };
     let mut pairs: Vec<_> = left.iter().take(head).map(same).collect();
     for index in 0..left_middle.max(right_middle) {
-        let line = |lines: &[&'_ [u8]], middle| (index < middle).then(|| lines.get(head + index).map(|line| line.to_vec())).flatten();
+        let line = |lines: &[&'_ [u8]], middle| {
+            (index < middle).then(|| lines.get(head + index).map(|line| line.to_vec())).flatten()
+        };
         pairs.push(pair(line(&left, left_middle), line(&right, right_middle)));
     }
     pairs.extend(left.iter().skip(left.len() - tail).map(same));
@@ -104,7 +106,12 @@ fn common<T: PartialEq>(left: impl Iterator<Item = T>, right: impl Iterator<Item
 
 /// Every byte beyond printable ASCII as an escape.
 fn escaped(bytes: impl Iterator<Item = u8>) -> String {
-    bytes.flat_map(std::ascii::escape_default).map(char::from).collect::<String>().replace("\\\"", "\"").replace("\\'", "'")
+    bytes
+        .flat_map(std::ascii::escape_default)
+        .map(char::from)
+        .collect::<String>()
+        .replace("\\\"", "\"")
+        .replace("\\'", "'")
 }
 
 /// Text for people: what is UTF-8 stays as it is, the rest is escaped.
@@ -114,7 +121,11 @@ pub(super) fn text(bytes: &[u8]) -> String {
         for letter in chunk.valid().chars() {
             match letter {
                 '\\' => text.push('\\'),
-                letter if letter.is_control() || ('\u{200b}'..='\u{200f}').contains(&letter) || letter == '\u{feff}' => text.extend(letter.escape_debug()),
+                letter
+                    if letter.is_control() || ('\u{200b}'..='\u{200f}').contains(&letter) || letter == '\u{feff}' =>
+                {
+                    text.extend(letter.escape_debug())
+                }
                 letter => text.push(letter),
             }
         }

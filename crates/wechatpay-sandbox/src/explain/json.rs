@@ -46,11 +46,10 @@ const LAYOUTS: [(&str, Option<&str>, &str, &str); 6] = [
 const ESCAPES: [(&str, Escapes); 5] = [
     ("", Escapes { unicode: false, slash: false, html: false }),
     (" with non-ASCII text as \\uXXXX", Escapes { unicode: true, slash: false, html: false }),
-    (" with non-ASCII text as \\uXXXX and slashes as \\/, as PHP's json_encode", Escapes {
-        unicode: true,
-        slash: true,
-        html: false,
-    }),
+    (
+        " with non-ASCII text as \\uXXXX and slashes as \\/, as PHP's json_encode",
+        Escapes { unicode: true, slash: true, html: false },
+    ),
     (" with slashes as \\/", Escapes { unicode: false, slash: true, html: false }),
     (" with <, > and & as \\u003c, as Go's json.Marshal", Escapes { unicode: false, slash: false, html: true }),
 ];
@@ -117,7 +116,7 @@ fn bracket<T>(
     to: &mut String,
     mut write: impl FnMut(T, &mut String),
 ) {
-    let mut break_line = |to: &mut String, depth| {
+    let break_line = |to: &mut String, depth| {
         if let Some(indent) = style.indent {
             to.push('\n');
             (0..depth).for_each(|_| to.push_str(indent));

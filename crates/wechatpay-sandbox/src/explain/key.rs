@@ -4,14 +4,12 @@ use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA224, SHA256, SHA
 use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
 use aws_lc_rs::{hmac, rsa};
 use num_bigint::BigUint;
-use wechatpay_protocol::crypto::{Certificate, KeyError, aws_lc, pkcs8_from_pem, spki_from_pem};
+use wechatpay_protocol::crypto::{Certificate, KeyError, pkcs8_from_pem, spki_from_pem};
 use x509_cert::der::asn1::UintRef;
 use x509_cert::der::{self, Decode as _, Reader as _, SliceReader};
 
 /// An RSA public key that can be asked what a signature was made of.
-///
-/// The default one has made no signature.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     n: BigUint,
     e: BigUint,
@@ -23,27 +21,20 @@ impl Key {
     ///
     /// # Errors
     /// The text is none of these, or the key is not RSA of a size that is supported.
-    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        if text.contains("BEGIN CERTIFICATE") {
-            return Self::from_spki_der(Certificate::from_pem(text)?.spki_der());
-        }
-        if text.contains("PRIVATE KEY") {
-            let pkcs8 = pkcs8_from_pem(text)?;
-            let pair = RsaKeyPair::from_pkcs8(&pkcs8).ok();
-            return Ok(pair.and_then(|pair| Self::from_numbers(pair.public_key().as_ref())).unwrap_or_default());
-        }
-        Self::from_spki_der(&spki_from_pem(text)?)
-    }
-
-    /// Reads the SPKI DER of a public key.
-    ///
-    /// # Errors
-    /// The bytes are not an RSA public key, or its size is not supported.
-    pub fn from_spki_der(spki: &[u8]) -> Result<Self, KeyError> {
-        // It decides which keys are taken, and says what is wrong with the others.
-        aws_lc::VerifyingKey::from_spki_der(spki)?;
-        let key = rsa::PublicKey::from_der(spki).ok();
-        Ok(key.and_then(|key| Self::from_numbers(key.as_ref())).unwrap_or_default())
+    pub fn from_pem(text: &str) -> Result<Self, String> {
+        let explain = |error: KeyError| error.to_string();
+        let numbers = if text.contains("PRIVATE KEY") {
+            let pair = RsaKeyPair::from_pkcs8(&pkcs8_from_pem(text).map_err(explain)?).ok();
+            pair.map(|pair| pair.public_key().as_ref().to_vec())
+        } else {
+            let spki = match text.contains("BEGIN CERTIFICATE") {
+                true => Certificate::from_pem(text).map_err(explain)?.spki_der().to_vec(),
+                false => spki_from_pem(text).map_err(explain)?,
+            };
+            rsa::PublicKey::from_der(&spki).ok().map(|key| key.as_ref().to_vec())
+        };
+        let key = numbers.and_then(|numbers| Self::from_numbers(&numbers));
+        key.ok_or_else(|| "is no RSA key, or one of a size that is not supported".to_owned())
     }
 
     /// Reads modulus and exponent: RFC 8017, appendix A.1.1.
