@@ -276,10 +276,10 @@ async fn a_bad_signature_gets_the_documented_answer_and_nothing_else() {
     let causes: Vec<_> = explained.iter().map(|explanation| explanation.cause).collect();
     let wanted = [
         Cause::Stale,
-        Cause::OtherMerchantKey,
+        Cause::MerchantMismatch,
         Cause::QuotesMissing,
         Cause::ItemsMalformed,
-        Cause::UnknownMerchant,
+        Cause::MerchantMismatch,
         Cause::Scheme,
         Cause::NoAuthorization,
         Cause::NonceReplayed,

@@ -1,0 +1,188 @@
+//! The control interface as others see it: its OpenAPI document, its filters, other sites, and the page in a browser.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+
+use jsonschema::{Draft, Validator};
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use wechatpay_hyper::Hyper;
+use wechatpay_model::favor::GetStock;
+use wechatpay_protocol::Client;
+use wechatpay_sandbox::Sandbox;
+use wechatpay_tests::road::{base, client, merchant, public_key};
+
+/// Sends a request with further lines of headers; status and body.
+fn ask(sandbox: &Sandbox, method: &str, target: &str, headers: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(sandbox.address()).unwrap();
+    let host = if headers.contains("Host:") { String::new() } else { format!("Host: {}\r\n", sandbox.address()) };
+    let length = body.len();
+    let head =
+        format!("{method} {target} HTTP/1.1\r\n{host}{headers}Connection: close\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all((head + body).as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_lowercase(), body.to_owned())
+}
+
+fn get(sandbox: &Sandbox, path: &str) -> Value {
+    let (status, _, body) = ask(sandbox, "GET", &format!("/_sandbox/{path}"), "", "");
+    assert_eq!(status, 200, "{path}: {body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// One right call, and one whose body was signed in other words than it is sent; in its target a piece of HTML.
+async fn used() -> Sandbox {
+    let sandbox = Sandbox::start().await.unwrap();
+    let get = GetStock::builder().stock_id("98065001").stock_creator_mchid("1900000001").build();
+    client(&sandbox, Hyper::new()).send(&get).await.unwrap_err();
+    let credentials = sandbox.merchant();
+    let hyper = Hyper::new();
+    let rewriting = move |request: http::Request<bytes::Bytes>| {
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove("content-length");
+        let body = String::from_utf8(body.to_vec()).unwrap().replace(':', ": ");
+        let hyper = hyper.clone();
+        async move { wechatpay_protocol::Transport::call(&hyper, http::Request::from_parts(parts, body.into())).await }
+    };
+    let wrong = Client::new(rewriting, merchant(&credentials), public_key(&credentials)).with_base_url(base(&sandbox));
+    let target = "/v3/marketing/favor/coupon-stocks?x=%3Cscript%3Edocument.title='owned'%3C/script%3E";
+    wrong.post(target, &json!({"stock_name": "<script>document.title='owned'</script>"})).await.unwrap_err();
+    sandbox
+}
+
+/// Every path is asked for what its row says; the schemas of the answers are held against the answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openapi_document_lists_what_is_there_and_tells_the_truth() {
+    let sandbox = used().await;
+    let document = get(&sandbox, "openapi.json");
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut listed = Vec::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            listed.push(format!("{} {path}", method.to_uppercase()));
+            assert!(!operation["summary"].as_str().unwrap().is_empty());
+            let content = operation["responses"]["200"]["content"].as_object().unwrap();
+            let (content_type, content) = content.iter().next().unwrap();
+            if method != "get" {
+                assert_ne!(ask(&sandbox, "PUT", path, "", "").0, 200, "{path}");
+                continue;
+            }
+            let (status, head, body) = ask(&sandbox, "GET", path, "", "");
+            assert_eq!(status, 200, "{path}");
+            assert!(head.contains(&format!("content-type: {content_type}")), "{path}: {head}");
+            if content_type == "application/json" {
+                let wrong = wrong(&document, &content["schema"], &serde_json::from_str(&body).unwrap());
+                assert!(wrong.is_empty(), "{path}: {wrong:?}");
+            }
+        }
+    }
+    // What an unknown path lists is the router's own table.
+    let (status, _, body) = ask(&sandbox, "GET", "/_sandbox/nothing", "", "");
+    let said: Value = serde_json::from_str(&body).unwrap();
+    let known = said["error"].as_str().unwrap().split("there are ").nth(1).unwrap();
+    let mut known: Vec<_> = known.split(", ").map(str::to_owned).collect();
+    (known.sort(), listed.sort());
+    assert_eq!((status, known), (404, listed));
+    // A schema that takes anything would pass all of this.
+    let schema = &document["paths"]["/_sandbox/requests"]["get"]["responses"]["200"]["content"]["application/json"];
+    assert!(!wrong(&document, &schema["schema"], &json!({"requests": [{"id": "x"}]})).is_empty());
+}
+
+fn wrong(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
+    let whole = json!({"allOf": [schema], "components": document["components"]});
+    let judge: Validator = jsonschema::options().with_draft(Draft::Draft201909).build(&whole).unwrap();
+    judge.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_filtered_newest_first() {
+    let sandbox = used().await;
+    let ids = |query: &str| -> Vec<u64> {
+        let found = get(&sandbox, &format!("requests{query}"));
+        found["requests"].as_array().unwrap().iter().map(|request| request["id"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(ids(""), [2, 1]);
+    assert_eq!(ids("?limit=1"), [2]);
+    assert_eq!((ids("?status=401"), ids("?status=404"), ids("?status=200")), (vec![2], vec![1], vec![]));
+    assert_eq!((ids("?operation=favor.get_stock"), ids("?operation=favor.start_stock")), (vec![1], vec![]));
+    assert_eq!((ids("?mchid=1900000001"), ids("?mchid=1")), (vec![1], vec![]));
+    assert_eq!((ids("?failed=signature"), ids("?failed=state"), ids("?failed=rules")), (vec![2], vec![1], vec![]));
+    assert_eq!(ids("?operation=&status=&limit=1&failed=state"), [1]);
+    for query in ["limit=x", "status=99999", "failed=luck", "color=red"] {
+        let (status, _, body) = ask(&sandbox, "GET", &format!("/_sandbox/requests?{query}"), "", "");
+        assert!(status == 400 && body.contains("openapi.json") || body.contains("signature, route"), "{query}: {body}");
+    }
+    let entry = &get(&sandbox, "requests?failed=signature")["requests"][0];
+    let explanation = &entry["explanation"];
+    assert_eq!((&explanation["cause"], &entry["basis"]), (&json!("body-reserialised"), &json!("observed")));
+    assert!(explanation["received"].as_str().unwrap().contains("\"stock_name\":\"<script>"), "{explanation}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_sites_cannot_give_orders() {
+    let sandbox = used().await;
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let own = format!("Origin: http://{}\r\n{form}", sandbox.address());
+    for headers in ["Origin: http://evil.example\r\n", "Origin: null\r\n", "Host: evil.example\r\n"] {
+        for method in ["GET", "POST"] {
+            let (status, _, body) = ask(&sandbox, method, "/_sandbox/reset", &format!("{headers}{form}"), "json={}");
+            assert_eq!(status, 403, "{method} {headers}: {body}");
+        }
+    }
+    assert_eq!(sandbox.requests().len(), 2, "nothing was forgotten");
+    let before = sandbox.now();
+    let (status, head, _) = ask(&sandbox, "POST", "/_sandbox/clock", &own, "advance_seconds%3Ainteger=86400");
+    assert!(status == 303 && head.contains("location: /_sandbox/\r\n"), "{head}");
+    assert!(sandbox.now() >= before + 86_400);
+    let (status, head, body) = ask(&sandbox, "POST", "/_sandbox/clock", &own, "set=%3Cscript%3E");
+    assert!(status == 400 && head.contains("text/html") && body.contains("&lt;script&gt;"), "{status} {body}");
+    assert!(!body.contains("<script>"), "{body}");
+}
+
+/// The page in Debian's chromium. Without JavaScript it says the same: the text is looked for in what the server wrote.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_shows_why_a_signature_failed() {
+    let sandbox = used().await;
+    let (status, head, plain) = ask(&sandbox, "GET", "/_sandbox/", "", "");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
+    let profile = target.join(format!("profile-{}", std::process::id()));
+    std::fs::create_dir_all(&target).unwrap();
+    let url = format!("{}/_sandbox/", sandbox.base_url());
+    let chromium = |arguments: &[&str]| {
+        let mut command = Command::new("chromium");
+        command.args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--virtual-time-budget=5000",
+        ]);
+        command.arg(format!("--user-data-dir={}", profile.display())).args(arguments).arg(&url);
+        let output = command.output().expect("this test needs a browser: apt-get install chromium");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let dom = chromium(&["--dump-dom"]);
+    for html in [&plain, &dom] {
+        for text in
+            ["body-reserialised", "To be signed", "What was signed", "Make the JSON text once", "guess", "<mark>"]
+        {
+            assert!(html.contains(text), "{text} is not in {html}");
+        }
+        assert!(!html.contains("<script>document") && !html.contains("<title>owned"), "{html}");
+    }
+    for (name, size) in [("wide", "--window-size=1200,1500"), ("narrow", "--window-size=500,1600")] {
+        let file = target.join(format!("{name}.png"));
+        let _ = std::fs::remove_file(&file);
+        chromium(&[&format!("--screenshot={}", file.display()), size]);
+        let picture = std::fs::read(&file).unwrap();
+        assert!(picture.starts_with(b"\x89PNG") && picture.len() > 20_000, "{}", file.display());
+    }
+    let _ = std::fs::remove_dir_all(profile);
+}
