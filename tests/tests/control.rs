@@ -49,8 +49,10 @@ async fn used() -> Sandbox {
         async move { wechatpay_protocol::Transport::call(&hyper, http::Request::from_parts(parts, body.into())).await }
     };
     let wrong = Client::new(rewriting, merchant(&credentials), public_key(&credentials)).with_base_url(base(&sandbox));
-    let target = "/v3/marketing/favor/coupon-stocks?x=%3Cscript%3Edocument.title='owned'%3C/script%3E";
-    wrong.post(target, &json!({"stock_name": "<script>document.title='owned'</script>"})).await.unwrap_err();
+    let target = "/v3/marketing/favor/coupon-stocks?x=%3Cscript%3E";
+    let body = json!({"stock_name": "<script>document.title='owned'</script>"});
+    let error = wrong.post(target, &body).await.unwrap_err();
+    assert_eq!(error.status(), Some(401), "{error}");
     sandbox
 }
 
@@ -150,6 +152,8 @@ async fn the_page_shows_why_a_signature_failed() {
     let (status, head, plain) = ask(&sandbox, "GET", "/_sandbox/", "", "");
     assert_eq!(status, 200);
     assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    let (_, _, reflected) = ask(&sandbox, "GET", "/_sandbox/?operation=%22%3E%3Cscript%3Ex%3C/script%3E", "", "");
+    assert!(reflected.contains("&quot;&gt;&lt;script&gt;x") && !reflected.contains("<script>x"), "{reflected}");
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("page");
     let profile = target.join(format!("profile-{}", std::process::id()));
     std::fs::create_dir_all(&target).unwrap();
