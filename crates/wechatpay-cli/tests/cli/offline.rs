@@ -39,6 +39,7 @@ const ROWS: &[Row] = &[
     row("certs download --help", 0, &["Examples:", "WECHATPAY_APIV3_KEY", "expire_time"], &[]),
     row("notify decrypt --help", 0, &["Examples:", "Wechatpay-Signature:", "empty line", "--now"], &[]),
     row("completions --help", 0, &["Examples:"], &[]),
+    row("explain-signature --help", 0, &["Examples:", "--reply", "first_difference", "Ends with 0"], &[]),
     // Mistakes on the command line.
     row("", 2, &[], &["Usage: wechatpay"]),
     row("cal", 2, &[], &["call"]),
@@ -57,6 +58,12 @@ const ROWS: &[Row] = &[
     row("call favor.list_stocks --retry 0", 2, &[], &["--retry", "1..=10"]),
     row("certs", 2, &[], &["download"]),
     row("notify decrypt x --now yesterday", 2, &[], &["--now", "RFC 3339"]),
+    row("explain-signature", 2, &[], &["--request", "--reply", "--method"]),
+    row("explain-signature --method GET", 2, &[], &["--target"]),
+    row("explain-signature --method GET --target /v3/certificates", 2, &[], &["no key to verify with", "apiclient_cert.pem"]),
+    row("explain-signature --request /nowhere.http", 2, &[], &["/nowhere.http: cannot be read"]),
+    row("explain-signature --header x --key /nowhere.pem", 2, &[], &["write `Name: value`"]),
+    piped("explain-signature --request -", "A: b\n\n", 2, &[], &["stdin:1: no request line"]),
     row("sandbox --listen 0.0.0.0:0", 2, &[], &["--allow-remote"]),
     // The catalogue.
     row("ops", 0, &["favor.create_coupon_stock", "busifavor.upload_coupon_codes", "certificates.list"], &[]),

@@ -419,7 +419,7 @@ pub(super) fn bodies(line: &mut Line, body: &[u8]) {
         return;
     }
     for (how, bytes) in json::variants(body) {
-        line.or(Cause::BodyReserialised, format!("It is written {how}."), bytes);
+        line.or(Cause::BodyReserialised, format!("The signed one is {how}."), bytes);
     }
     if let Ok(quoted) = serde_json::to_string(&text) {
         line.or(Cause::BodyQuoted, "", quoted);
