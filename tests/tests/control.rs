@@ -174,9 +174,14 @@ async fn the_page_shows_why_a_signature_failed() {
     };
     let dom = chromium(&["--dump-dom"]);
     for html in [&plain, &dom] {
-        for text in
-            ["body-reserialised", "To be signed", "What was signed", "Make the JSON text once", "basis observed", "<mark>"]
-        {
+        for text in [
+            "body-reserialised",
+            "To be signed",
+            "What was signed",
+            "Make the JSON text once",
+            "basis observed",
+            "<mark>",
+        ] {
             assert!(html.contains(text), "{text} is not in {html}");
         }
         assert!(!html.contains("<script>document") && !html.contains("<title>owned"), "{html}");

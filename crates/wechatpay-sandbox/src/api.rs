@@ -398,7 +398,7 @@ fn find_route(method: &Method, path: &str) -> Outcome<Route> {
         Answer::refuse(405, "METHOD_NOT_ALLOWED", "请求方法不正确", Basis::Guess, "the path takes another method")
     } else {
         let why = "no operation of the sandbox has this path";
-        Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Documented, why)
+        Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Guess, why)
     })
 }
 

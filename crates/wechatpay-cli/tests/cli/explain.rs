@@ -41,7 +41,8 @@ fn a_request_is_explained_from_a_file_and_from_its_parts() {
     let wrong = request("{\"a\":1}", "{\"a\": 1}");
     let told = explain(&["--request", "-", "--key", &certificate], &wrong);
     assert_eq!(told.code, 4, "{told:?}");
-    for text in ["body-reserialised", "in line 5", "  - {\"a\": 1}\\n\n         ^\n  + {\"a\":1}\\n\n", "    POST\\n\n"] {
+    for text in ["body-reserialised", "in line 5", "  - {\"a\": 1}\\n\n         ^\n  + {\"a\":1}\\n\n", "    POST\\n\n"]
+    {
         assert!(told.stdout.contains(text), "{text:?} is not in {}", told.stdout);
     }
     let told = explain(&["--json", "--request", "-", "--key", &key], &wrong);
@@ -54,7 +55,8 @@ fn a_request_is_explained_from_a_file_and_from_its_parts() {
 
     let header = wrong.lines().find_map(|line| line.strip_prefix("Authorization: ")).unwrap();
     let parts = ["--method", "POST", "--target", "/v3/a?b=c", "--authorization", header, "--body", "-"];
-    let parts = |more: &[&'static str]| -> Vec<String> { parts.iter().chain(more).map(|part| (*part).to_owned()).collect() };
+    let parts =
+        |more: &[&'static str]| -> Vec<String> { parts.iter().chain(more).map(|part| (*part).to_owned()).collect() };
     for (more, body, code, cause) in [
         (&[][..], "{\"a\":1}", 0, ""),
         (&["--now", "2026-01-05T10:05:00+08:00"], "{\"a\":1}", 0, ""),
