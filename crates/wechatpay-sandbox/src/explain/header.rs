@@ -159,7 +159,7 @@ pub(super) fn plain_serial(serial: &str) -> String {
 
 /// The bytes of a signature that may be encoded in the wrong way; none if it cannot be read.
 pub(super) fn signature(text: &str, length: usize, case: &mut Case) -> Option<Vec<u8>> {
-    if text.len() >= 32 && text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if text.len() >= 32 && text.len().is_multiple_of(2) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         // Sixteen to sixty-four characters may be base64 too, but no signature is so short.
         let bytes = unhex(text)?;
         if bytes.len() == length {
