@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+pub mod conformance;
 pub mod generate;
+pub mod leaks;
 pub mod oracle;
 mod readme;
 pub mod rehearsal;
 pub mod road;
+pub mod scene;
 pub mod stage;
 pub mod story;
 pub mod typed;

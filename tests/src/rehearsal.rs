@@ -1,28 +1,35 @@
 //! A sandbox with three merchants, and what tests of whole lives do with it.
 
-use crate::road::{base, merchant, public_key};
+use crate::road::{base, brand, merchant, public_key};
 use crate::stage::{ClockOf, Judged, NOW, StageClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wechatpay_hyper::Hyper;
 use wechatpay_model::types::Timestamp;
-use wechatpay_protocol::{Client, Error};
+use wechatpay_protocol::crypto::aws_lc;
+use wechatpay_protocol::{Client, Error, Identity, Trust};
 use wechatpay_sandbox::{Basis, Clock, Exchange, Sandbox, Settings};
 
 /// Merchants of the sandbox: one that creates stocks, one that owns some, and a stranger.
 pub const MERCHANTS: [&str; 3] = ["1900000109", "1900000110", "1900000111"];
 
+/// A brand, which calls in its own name.
+pub const BRAND: &str = "120344";
+
+/// The place of the brand among those who call.
+pub const AS_BRAND: usize = 3;
+
 /// A refusal: status, code, and on what the sandbox rests it.
 pub type Refusal = (u16, String, Basis);
 
-/// A sandbox and a client for each of its merchants; every success is held against its schema.
+/// A sandbox and a client for each of its merchants, and for its brand; every success is held against its schema.
 pub struct Rehearsal {
     /// The sandbox, at [`NOW`].
     pub sandbox: Arc<Sandbox>,
     /// The client of the first merchant.
     pub client: StageClient,
-    others: [StageClient; 2],
+    others: [StageClient; 3],
 }
 
 impl Rehearsal {
@@ -30,15 +37,20 @@ impl Rehearsal {
     pub async fn with(settings: Value) -> Self {
         let settings = Settings::default().with(&settings).expect("settings");
         let builder = MERCHANTS.iter().fold(Sandbox::builder(), |builder, mchid| builder.merchant(*mchid));
-        let builder = builder.clock(Clock::Virtual(NOW)).settings(settings);
+        let builder = builder.brand(BRAND).clock(Clock::Virtual(NOW)).settings(settings);
         let sandbox = Arc::new(builder.start().await.expect("a sandbox"));
-        let [client, owner, stranger] = [0, 1, 2].map(|index: usize| {
-            let credentials = &sandbox.merchants()[index];
-            Client::new(Judged(Hyper::new()), merchant(credentials), public_key(credentials))
+        let stage = |identity: Identity<aws_lc::Signer>, trust: Trust| {
+            Client::new(Judged(Hyper::new()), identity, trust)
                 .with_base_url(base(&sandbox))
                 .with_stamper(ClockOf(Arc::clone(&sandbox)))
+        };
+        let [client, owner, stranger] = [0, 1, 2].map(|index: usize| {
+            let credentials = &sandbox.merchants()[index];
+            stage(merchant(credentials).into(), public_key(credentials))
         });
-        Self { client, others: [owner, stranger], sandbox }
+        let credentials = &sandbox.brands()[0];
+        let brand = stage(brand(credentials).into(), public_key(credentials));
+        Self { client, others: [owner, stranger, brand], sandbox }
     }
 
     /// With the defaults.
@@ -67,14 +79,18 @@ impl Rehearsal {
         self.sandbox.last_request().expect("a request")
     }
 
-    /// Calls an operation as one of the merchants.
+    /// The client of one of the merchants, or of the brand.
+    pub fn client_of(&self, caller: usize) -> &StageClient {
+        if caller == 0 { &self.client } else { &self.others[caller - 1] }
+    }
+
+    /// Calls an operation as one of the merchants, or as the brand.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn call_as(&self, merchant: usize, id: &str, request: Value) -> Result<Value, Refusal> {
+    pub async fn call_as(&self, caller: usize, id: &str, request: Value) -> Result<Value, Refusal> {
         let spec = wechatpay_model::operations().find(|spec| spec.id() == id).expect("an operation");
-        let client = if merchant == 0 { &self.client } else { &self.others[merchant - 1] };
-        match client.call(spec, request).await {
+        match self.client_of(caller).call(spec, request).await {
             Ok(reply) => Ok(reply.value),
             Err(Error::Api(refusal)) => {
                 assert!(refusal.authenticated, "{id}: {refusal:?}");

@@ -1,5 +1,6 @@
 //! Client, wire and sandbox put together, with the oracle on the wire between them.
 
+use crate::leaks;
 use crate::oracle::{self, PublicKey};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wechatpay_model::types::Timestamp;
 use wechatpay_protocol::crypto::{Certificate, aws_lc, rsa};
-use wechatpay_protocol::{BaseUrl, Client, Merchant, Transport, TransportError, Trust};
+use wechatpay_protocol::{BaseUrl, Brand, Client, Merchant, Transport, TransportError, Trust};
 use wechatpay_sandbox::{Credentials, Sandbox};
 
 /// A transport that lets the oracle look at every request and every answer that passes.
@@ -69,14 +70,23 @@ impl<T: Transport> Transport for WithHeader<T> {
 
 /// The merchant of these credentials, signing with aws-lc.
 pub fn merchant(credentials: &Credentials) -> Merchant<aws_lc::Signer> {
+    leaks::keys(credentials);
     let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
 /// The same merchant, signing with the rsa crate.
 pub fn merchant_rsa(credentials: &Credentials) -> Merchant<rsa::Signer> {
+    leaks::keys(credentials);
     let signer = rsa::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
+}
+
+/// The brand of these credentials, signing with aws-lc.
+pub fn brand(credentials: &Credentials) -> Brand<aws_lc::Signer> {
+    leaks::keys(credentials);
+    let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
+    Brand::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
 /// Trusts the platform's public key.

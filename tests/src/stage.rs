@@ -1,6 +1,7 @@
 //! A sandbox whose clock stands still, clients that go by that clock, and a wire on which every answer is checked against
 //! the schema of its operation.
 
+use crate::leaks;
 use crate::road::{base, merchant, public_key};
 use crate::typed::assert_typed;
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use wechatpay_hyper::Hyper;
-use wechatpay_model::operation::Body;
+use wechatpay_model::operation::{Body, Shape};
 use wechatpay_protocol::check::resolve_aliases;
 use wechatpay_protocol::request::{self, Route};
 use wechatpay_protocol::{Client, Error, Stamper, SystemStamper, Transport, TransportError};
@@ -158,6 +159,10 @@ impl<T: Transport> Transport for Judged<T> {
         let sent = route
             .as_ref()
             .and_then(|route| request::parse(route, request.uri().query(), request.headers(), request.body()).ok());
+        if let Some(sent) = &sent {
+            leaks::request(sent);
+        }
+        let brand_id = brand_of(&request);
         let (parts, body) = self.0.call(request).await?.into_parts();
         let body = body.collect().await.map_err(TransportError::interrupted)?.to_bytes();
         if let Some(route) = route
@@ -168,11 +173,22 @@ impl<T: Transport> Transport for Judged<T> {
             judge(route.spec.id(), route.spec.schema(), "response", &answer);
             if let Some(mut sent) = sent.filter(|_| route.spec.body() != Body::Multipart) {
                 resolve_aliases(route.spec, &mut sent);
+                let Shape::Object(fields) = route.spec.request() else { panic!("a request is an object") };
+                let named = route.brand && fields.iter().any(|field| field.name() == request::BRAND_ID);
+                if let Some(brand_id) = brand_id.filter(|_| named) {
+                    sent[request::BRAND_ID] = brand_id.into();
+                }
                 assert_typed(route.spec.id(), &sent, &answer);
             }
         }
         Ok(http::Response::from_parts(parts, Full::new(body)))
     }
+}
+
+/// The brand that signed a request, which does not stand in it otherwise.
+fn brand_of(request: &http::Request<Bytes>) -> Option<String> {
+    let (_, rest) = request.headers().get("authorization")?.to_str().ok()?.split_once("brand_id=\"")?;
+    rest.split('"').next().map(str::to_owned)
 }
 
 /// Asserts that a value is what a part of a schema file says.

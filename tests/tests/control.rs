@@ -56,17 +56,51 @@ async fn used() -> Sandbox {
     sandbox
 }
 
-/// Every path is asked for what its row says; the schemas of the answers are held against the answers.
+fn post(sandbox: &Sandbox, path: &str, body: &Value) -> Value {
+    let (status, _, answer) = ask(sandbox, "POST", &format!("/_sandbox/{path}"), "", &body.to_string());
+    assert_eq!(status, 200, "{path}: {answer}");
+    serde_json::from_str(&answer).unwrap()
+}
+
+/// An event that nobody listens for: its attempt fails at once.
+fn event() -> Value {
+    json!({"event": "COUPON.USE", "to": "http://127.0.0.1:1/notify", "fields": {"stock_id": "<script>x"}, "unchecked": true})
+}
+
+/// Every path is asked for what its row says; the schemas are held against what is sent and what is answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openapi_document_lists_what_is_there_and_tells_the_truth() {
     let sandbox = used().await;
     let document = get(&sandbox, "openapi.json");
     assert_eq!(document["openapi"], "3.1.0");
+    for (path, body) in [
+        ("faults", json!({"fault": "forge", "operation": "favor", "nth": 99, "probability": 0.5})),
+        ("merchants", json!({"mchid": "1900000002"})),
+        ("trigger", event()),
+        ("clock", json!({"advance_seconds": 1})),
+        ("settings", json!({"stall_ms": 5})),
+        ("snapshot", get(&sandbox, "snapshot")),
+        ("rotate", json!({})),
+    ] {
+        let operation = &document["paths"][format!("/_sandbox/{path}")]["post"];
+        let sent = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let answered = &operation["responses"]["200"]["content"]["application/json"]["schema"];
+        let answer = post(&sandbox, path, &body);
+        assert_eq!(wrong(&document, answered, &answer), Vec::<String>::new(), "{path}: {answer}");
+        assert!(answered != &json!(true) && (sent.is_object() || path == "rotate"), "{path}");
+        assert!(sent.is_null() || wrong(&document, sent, &body).is_empty(), "{path}");
+    }
+    // Restoring has forgotten nothing but what came after the snapshot; the event is triggered again.
+    post(&sandbox, "trigger", &event());
     let mut listed = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
             listed.push(format!("{} {path}", method.to_uppercase()));
             assert!(!operation["summary"].as_str().unwrap().is_empty());
+            let named = |parameter: &Value| format!("{{{}}}", parameter["name"].as_str().unwrap());
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let inside: Vec<_> = parameters.iter().filter(|parameter| parameter["in"] == "path").map(named).collect();
+            assert_eq!(inside, path.split('/').filter(|step| step.starts_with('{')).collect::<Vec<_>>(), "{path}");
             let content = operation["responses"]["200"]["content"].as_object().unwrap();
             let (content_type, content) = content.iter().next().unwrap();
             if method != "get" {
@@ -146,10 +180,42 @@ async fn other_sites_cannot_give_orders() {
     assert!(!body.contains("<script>"), "{body}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_opens_control_opens_it_under_any_name_but_not_to_other_sites() {
+    let (open, closed) = (Sandbox::builder().allow_remote_control().start().await.unwrap(), used().await);
+    let host = "Host: box.example:8080\r\n";
+    for (headers, allowed) in [
+        (host.to_owned(), true),
+        (format!("{host}Origin: http://box.example:8080\r\n"), true),
+        (format!("{host}Origin: http://evil.example\r\n"), false),
+    ] {
+        let status = |sandbox| ask(sandbox, "GET", "/_sandbox/health", &headers, "").0;
+        assert_eq!((status(&open), status(&closed)), (if allowed { 200 } else { 403 }, 403), "{headers}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_rules_are_added_and_removed_on_the_page() {
+    let sandbox = used().await;
+    let form = |path: &str, body: &str| {
+        let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
+        ask(&sandbox, "POST", &format!("/_sandbox/{path}"), headers, body)
+    };
+    let page = || ask(&sandbox, "GET", "/_sandbox/", "", "").2;
+    assert_eq!(form("faults", "fault=forge&operation=&nth%3Ainteger=2&times%3Ainteger=").0, 303);
+    assert!(page().contains("<code>forge;nth=2</code>") && page().contains("action=\"/_sandbox/faults/1\""));
+    assert_eq!(form("faults", "fault=explode").0, 400);
+    assert_eq!(form("faults/1", "_method=DELETE").0, 303);
+    assert!(!page().contains("forge;nth=2") && get(&sandbox, "faults") == json!({"faults": []}));
+    assert_eq!((form("faults/1", "_method=DELETE").0, form("faults/x", "_method=DELETE").0), (404, 400));
+}
+
 /// The page in Debian's chromium. Without JavaScript it says the same: the text is looked for in what the server wrote.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_why_a_signature_failed() {
     let sandbox = used().await;
+    post(&sandbox, "trigger", &event());
+    post(&sandbox, "faults", &json!({"fault": "stall", "nth": 7}));
     let (status, head, plain) = ask(&sandbox, "GET", "/_sandbox/", "", "");
     assert_eq!(status, 200);
     assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
@@ -182,10 +248,16 @@ async fn the_page_shows_why_a_signature_failed() {
             "Make the JSON text once",
             "basis observed",
             "<mark>",
+            "COUPON.USE",
+            "1 attempt<",
+            "stall;nth=7",
         ] {
             assert!(html.contains(text), "{text} is not in {html}");
         }
-        assert!(!html.contains("<script>document") && !html.contains("<title>owned"), "{html}");
+        assert!(
+            !html.contains("<script>document") && !html.contains("<script>x") && !html.contains("<title>owned"),
+            "{html}"
+        );
     }
     for (name, size) in [("wide", "--window-size=1200,1500"), ("narrow", "--window-size=500,1600")] {
         let file = target.join(format!("{name}.png"));

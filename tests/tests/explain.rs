@@ -18,6 +18,8 @@ const MCHID: &str = "1900000109";
 const OTHER: &str = "1900000110";
 const SERIAL: &str = "0A0B0C0D0E0F101112131415161718191A1B1C1D";
 const OTHER_SERIAL: &str = "5157F09EFDC096DE15EBE81A47057A7232F1B8E1";
+const BRAND: &str = "120344";
+const BRAND_SERIAL: &str = "3B5D7F901122334455667788990011223344556A";
 const PLATFORM_SERIAL: &str = "7132D72A03E93CDDF8C03BBD1F37EEDF00000000";
 const PUBLIC_KEY_ID: &str = "PUB_KEY_ID_0119000001092026010500000001";
 const APIV3_KEY: &str = "a7cde1ZJB1kG2e7VfTs3jQzaWizur8Gb";
@@ -33,6 +35,7 @@ fn fixture(name: &str) -> PathBuf {
 const OWN_KEY: &str = "crypto/rsa2048.key.pem";
 const OTHER_KEY: &str = "crypto/published/wxpay-rs.key.pem";
 const PLATFORM_KEY: &str = "trust/new.key.pem";
+const BRAND_KEY: &str = "crypto/published/go.key.pem";
 const NOBODYS_KEY: &str = "crypto/published/java.key.pem";
 
 fn known() -> Vec<Known> {
@@ -45,6 +48,7 @@ fn known() -> Vec<Known> {
     vec![
         known(Whose::Merchant(Some(MCHID.to_owned())), SERIAL, "crypto/rsa2048.cert.pem", Some(APIV3_KEY)),
         known(Whose::Merchant(Some(OTHER.to_owned())), OTHER_SERIAL, OTHER_KEY, None),
+        known(Whose::Brand(Some(BRAND.to_owned())), BRAND_SERIAL, BRAND_KEY, None),
         known(Whose::Platform, PLATFORM_SERIAL, "trust/old.cert.pem", None),
         known(Whose::Platform, PUBLIC_KEY_ID, PLATFORM_KEY, None),
     ]
@@ -217,6 +221,21 @@ fn with_serial(serial: &str) -> Made {
     Made { serial: serial.to_owned(), ..Made::right() }
 }
 
+/// What a brand sends, but for its header; see [`as_brand`].
+fn of_brand() -> Made {
+    let target = "/brand/marketing/product-coupon/product-coupons/100/stocks".to_owned();
+    Made { mchid: BRAND, serial: BRAND_SERIAL.to_owned(), key: BRAND_KEY, target, ..Made::right() }
+}
+
+fn as_brand(header: String) -> Vec<String> {
+    vec![header.replace("WECHATPAY2-", "WECHATPAY-BRAND-").replace("mchid=", "brand_id=")]
+}
+
+/// A mistake of a brand.
+fn brands(cause: Cause, made: Made) -> Case {
+    Case { header: as_brand, ..case(cause, made) }
+}
+
 #[rustfmt::skip]
 fn cases() -> Vec<Case> {
     use Cause::*;
@@ -249,6 +268,19 @@ fn cases() -> Vec<Case> {
         case(SerialCase, with_serial(&SERIAL.to_lowercase())),
         case(SerialCase, with_serial("A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D")),
         case(OtherSerial, with_serial("57335934534502")),
+        // A brand, and what is half a brand.
+        writes(BrandOrMerchant, |header| vec![header.replace("WECHATPAY2-", "WECHATPAY-BRAND-")]),
+        writes(BrandOrMerchant, |header| vec![header.replace("mchid=", "brand_id=")]).also(&[MerchantMismatch]),
+        brands(BrandOrMerchant, Made { target: TARGET.to_owned(), ..of_brand() }),
+        case(BrandOrMerchant, Made { target: of_brand().target, ..Made::right() }),
+        brands(UnknownBrand, Made { mchid: "999", serial: "00".to_owned(), ..of_brand() }).also(&[OtherMerchantKey]),
+        brands(MerchantMismatch, Made { serial: SERIAL.to_owned(), key: OWN_KEY, ..of_brand() }),
+        brands(MerchantMismatch, Made { mchid: MCHID, ..of_brand() }),
+        brands(OtherSerial, Made { serial: "57335934534502".to_owned(), ..of_brand() }),
+        brands(OtherMerchantKey, Made { key: OWN_KEY, ..of_brand() }),
+        case(OtherMerchantKey, with_key(BRAND_KEY)),
+        Case { message: |made| replaced(made, "/brand/", "/"), ..brands(PathPrefix, of_brand()) },
+        Case { message: |made| replaced(made, "/100/", "/{product_coupon_id}/"), ..brands(PathTemplate, of_brand()) },
         // When.
         case(Milliseconds, at(NOW * 1000)),
         case(TimestampUnreadable, Made { timestamp: "2026-01-05T10:00:00+08:00".to_owned(), ..Made::right() }),
@@ -444,6 +476,8 @@ fn what_is_right_is_not_explained() {
         let header = made.header(&STANDARD.encode(made.signature(&made.message())));
         assert_eq!(made.ask(&[header]), None);
     }
+    let brand = of_brand();
+    assert_eq!(brand.ask(&as_brand(brand.header(&STANDARD.encode(brand.signature(&brand.message()))))), None);
     let made = multipart();
     let header = made.header(&STANDARD.encode(made.signature(&made.with(META))));
     assert_eq!(made.ask(&[header]), None);
@@ -566,8 +600,11 @@ fn replies_are_explained_too() {
             explain::reply(&headers, reply.body.as_bytes(), &known(), clock(NOW)).expect("an explanation");
         assert_eq!(explanation.cause, reply.cause, "reply {index}: {explanation}");
     }
-    let headers = headers(&signed(PLATFORM_KEY, &["-sha256"], format!("{NOW}\nnonce\n{BODY}\n").as_bytes()));
-    let cause =
-        |now| explain::reply(&headers, BODY.as_bytes(), &known(), clock(now)).map(|explanation| explanation.cause);
-    assert_eq!((cause(NOW), cause(NOW + 301), cause(NOW - 301)), (None, Some(Cause::Stale), Some(Cause::Ahead)));
+    let mut headers = headers(&signed(PLATFORM_KEY, &["-sha256"], format!("{NOW}\nnonce\n{BODY}\n").as_bytes()));
+    for scheme in ["WECHATPAY2-SHA256-RSA2048", "WECHATPAY-BRAND-SHA256-RSA2048"] {
+        set(&mut headers, "wechatpay-signature-type", scheme);
+        let cause =
+            |now| explain::reply(&headers, BODY.as_bytes(), &known(), clock(now)).map(|explanation| explanation.cause);
+        assert_eq!((cause(NOW), cause(NOW + 301), cause(NOW - 301)), (None, Some(Cause::Stale), Some(Cause::Ahead)));
+    }
 }

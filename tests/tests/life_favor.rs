@@ -409,7 +409,8 @@ async fn the_creator_is_told_of_a_use() {
     let mut addresses = Vec::new();
     for (number, switch) in [(1, None), (2, Some(true)), (3, Some(false))] {
         let url = format!("https://merchant.example/{number}");
-        let set = SetCallback::builder().mchid(MCHID).notify_url(url.as_str()).maybe_switch(switch).build();
+        let mut set = SetCallback::builder().mchid(MCHID).notify_url(url.as_str()).build();
+        set.switch = switch;
         assert_eq!(stage.client.send(&set).await.expect("set").value.notify_url, url);
         assert_eq!(stage.client.send(&get).await.expect("read").value.notify_url, url);
         let coupon = send(&stage, &stock, "u", &number.to_string()).await.expect("sent");

@@ -650,7 +650,7 @@ async fn each_fault_does_what_it_says_and_is_in_the_log() {
         assert_eq!(world.sandbox.requests()[0].fault.as_deref(), Some(name));
     }
     assert_eq!(fault("error=403:REQUEST_BLOCKED:2").expect("an answer").text("/message"), "商户无权发券");
-    for name in ["explode", "error=NO_SUCH", "stall"] {
+    for name in ["explode", "error=NO_SUCH", "stall=x"] {
         let answer = fault(name).expect("an answer");
         assert_eq!((answer.status, answer.signed(), answer.text("/code").as_str()), (400, false, "SANDBOX"), "{name}");
     }
@@ -738,6 +738,63 @@ async fn the_same_requests_get_the_same_answers() {
     let first = run();
     world.sandbox.reset();
     assert_eq!(run(), first);
+}
+
+/// Two runs with the keys of one directory: not a byte of an answer differs, its signature included.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_story_is_told_in_the_same_bytes() {
+    let mut world = World::start().await;
+    let run = |world: &World| {
+        let changes = json!({"sign_with": "both", "probes_in_answers": 200, "notify_url": "http://127.0.0.1:1/"});
+        world.sandbox.set_settings(world.sandbox.settings().with(&changes).expect("settings"));
+        let mut told = Vec::new();
+        let mut call = |method: &str, target: &str, body: &Value| {
+            let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+            let mut answer = world.call_with(MCHID, method, target, &bytes, &[]).expect("an answer");
+            answer.headers.remove("date");
+            let json = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+            told.push((answer.status, answer.headers, answer.body));
+            json
+        };
+        let mut request = stock();
+        set(&mut request, "/out_request_no", json!("the-same"));
+        set(&mut request, "/available_begin_time", json!("2026-01-05T10:00:00+08:00"));
+        let favor = call("POST", CREATE, &request)["stock_id"].as_str().expect("an id").to_owned();
+        let path = format!("/v3/marketing/favor/stocks/{favor}");
+        call("POST", &format!("{path}/start"), &json!({"stock_creator_mchid": MCHID}));
+        let appid = "wx233544546545989";
+        let gift = json!({"stock_id": favor, "appid": appid, "stock_creator_mchid": MCHID, "out_request_no": "g"});
+        let coupon = call("POST", "/v3/marketing/favor/users/u/coupons", &gift)["coupon_id"].clone();
+        let paid = world.sandbox.act(&json!({"act": "pay_with_coupon", "coupon_id": coupon}));
+        call("GET", &format!("{path}?stock_creator_mchid={MCHID}"), &Value::Null);
+        let mut request = Example::named("busifavor.create_stock", "with uploaded codes").request();
+        set(&mut request, "/belong_merchant", json!(MCHID));
+        let id = call("POST", BUSIFAVOR, &request)["stock_id"].as_str().expect("an id").to_owned();
+        let codes = json!({"coupon_code_list": ["A", "B", "C", "D"], "upload_request_no": "u"});
+        call("POST", &format!("{BUSIFAVOR}/{id}/couponcodes"), &codes);
+        let gift = json!({"stock_id": id, "appid": appid, "openid": "u", "out_request_no": "s"});
+        call("POST", "/v3/marketing/busifavor/coupons/send", &gift);
+        call("GET", "/v3/certificates", &Value::Null);
+        call("GET", "/v3/nothing", &Value::Null);
+        call("POST", CREATE, &json!({"stock_name": 1}));
+        (told, paid)
+    };
+    let first = run(&world);
+    let again = Sandbox::builder().dir(&world.directory).clock(Clock::Virtual(NOW)).start().await.expect("it starts");
+    world.sandbox = again;
+    let second = run(&world);
+    assert_eq!(first.1, second.1);
+    for (number, (first, second)) in first.0.iter().zip(&second.0).enumerate() {
+        assert_eq!(first, second, "answer {number}");
+    }
+    let serials: std::collections::BTreeSet<_> =
+        first.0.iter().filter_map(|(_, headers, _)| headers.get("wechatpay-serial")).collect();
+    assert_eq!((first.0.len(), second.0.len(), serials.len()), (10, 10, 2), "both keys have signed");
+    assert!(first.0.iter().all(|(_, headers, _)| headers.contains_key("wechatpay-signature")));
+
+    let other = Sandbox::builder().dir(&world.directory).clock(Clock::Virtual(NOW)).seed(1).start().await;
+    world.sandbox = other.expect("it starts");
+    assert_ne!(run(&world).0, first.0, "another seed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -845,7 +902,7 @@ async fn every_example_is_judged_as_its_note_says() {
         found.sort();
         let mut named = example.named_violations();
         // A code is sorted out by the state, not refused by the schema.
-        named.retain(|(at, _)| !at.starts_with("/coupon_code_list/"));
+        named.retain(|(at, _)| !at.starts_with("/coupon_code_list/") && !at.starts_with("/code_list/"));
         assert_eq!(found, named, "{}: {}", example.title(), logged.why);
     }
 }

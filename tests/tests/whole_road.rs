@@ -438,6 +438,19 @@ async fn every_single_bit_change_of_a_signed_answer_is_refused() {
 }
 
 #[tokio::test]
+async fn a_field_that_stands_in_the_path_and_in_the_body_is_refused_by_name() {
+    let sandbox = Sandbox::start().await.expect("a sandbox");
+    let body = json!({ "stock_id": "2", "stock_creator_mchid": sandbox.merchant().mchid });
+    match client(&sandbox, Hyper::new()).post("/v3/marketing/favor/stocks/1/start", &body).await {
+        Err(Error::Api(refusal)) => {
+            assert_eq!((refusal.status, refusal.code.as_str()), (400, "PARAM_ERROR"));
+            assert_eq!(refusal.field(), Some("/body/stock_id"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
 async fn a_sandbox_that_is_gone_has_been_sent_nothing() {
     let sandbox = Sandbox::start().await.expect("a sandbox");
     let client = client(&sandbox, Hyper::new());

@@ -3,7 +3,7 @@
 use crate::codegen::{self, Mode};
 use crate::tidy;
 use anyhow::{Context as _, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -17,8 +17,10 @@ const STEPS: &[Step] = &[
     ("cargo clippy --workspace --all-targets --all-features -- -D warnings", |root| {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"], &[])
     }),
+    ("forget the logs of earlier tests", |_| forget_logs()),
     // The tests crate switches on every feature of the others, so this runs the tests of all of them.
     ("cargo test --workspace", |root| cargo(root, &["test", "--workspace"], &[])),
+    ("search-leaks", |_| search_leaks()),
     ("RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features", |root| {
         cargo(root, &["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
     }),
@@ -35,7 +37,48 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+/// The folder in which programs are built, this one among them.
+fn built() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot tell where this program is")?;
+    Ok(program.parent().unwrap_or(Path::new(".")).to_owned())
+}
+
+/// Empties the folder in which the tests write what they log; see `tests/src/leaks.rs`.
+fn forget_logs() -> anyhow::Result<()> {
+    let folder = built()?.join("leaks");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot empty {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Runs the search, which was built with the tests.
+fn search_leaks() -> anyhow::Result<()> {
+    let program = built()?.join("search-leaks");
+    let status = Command::new(&program).status().with_context(|| format!("cannot start {}", program.display()))?;
+    if !status.success() {
+        bail!("the search ended with {status}");
+    }
+    Ok(())
+}
+
+/// Builds the command and the bench that measures it, optimised, and runs it.
+pub(crate) fn sandbox_bench(root: &Path) -> anyhow::Result<()> {
+    cargo(root, &["build", "--release", "--workspace", "--bin", "wechatpay", "--bin", "sandbox_bench"], &[])?;
+    let built = built()?;
+    // Beside the folder of this very program.
+    let target = built.parent().context("this program stands in no target folder")?;
+    let status = Command::new(target.join("release/sandbox_bench")).status().context("cannot start the bench")?;
+    if !status.success() {
+        bail!("a promise about the sandbox's speed is not kept");
+    }
+    Ok(())
+}
+
+/// Runs cargo, with these variables beside the others.
+pub(crate) fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(program)
         .args(arguments)

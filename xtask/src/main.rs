@@ -14,6 +14,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tidy;
+mod upload;
 
 use codegen::Mode;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,10 @@ Chores:
   codegen          make crates/wechatpay-model/src/generated and the tables of README.md from schemas/
   codegen --check  list every generated file that is stale, missing or no longer wanted
   tidy             check what the compiler does not: crate edges, features, house rules
+  sandbox-bench    how fast the sandbox starts and answers, and whether its memory stays flat
   model-cost       how long the compiler takes for the model, against plain structs of the same fields
+  kill-sweep       kill uploads at a thousand points and compare what arrived with what was sent
+  upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
   ci               everything that CI runs, in its order, up to the first failure
 
 A chore that finds something lists all of it and exits with 1.
@@ -54,6 +58,9 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(root, Mode::Check),
         ["tidy"] => tidy::run(root),
         ["model-cost"] => cost::run(root),
+        ["sandbox-bench"] => ci::sandbox_bench(root),
+        ["kill-sweep"] => upload::kill_sweep(root),
+        ["upload-bench"] => upload::bench(root),
         ["ci"] => ci::run(root),
         other => {
             eprint!("{HELP}");

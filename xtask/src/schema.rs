@@ -26,6 +26,9 @@ pub(crate) struct OperationFile {
     pub method: Method,
     /// Path; `{name}` stands for the request field of that name.
     pub path: String,
+    /// Path under which a brand calls it with a signature of its own, where the documents give it one. The field
+    /// `brand_id` travels nowhere there.
+    pub brand_path: Option<String>,
     /// Request fields that travel in the query.
     #[serde(default)]
     pub query: Vec<String>,

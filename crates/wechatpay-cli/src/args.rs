@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use wechatpay_sandbox::{FAULTS, FaultRule};
 
 const AFTER_HELP: &str = "\
 Try it:
@@ -95,9 +96,11 @@ pub(crate) enum Command {
     Describe(Describe),
     Call(Call),
     Raw(Raw),
+    Codes(Codes),
     Certs(Certs),
     Notify(Notify),
     ExplainSignature(ExplainSignature),
+    Trigger(Trigger),
     Completions(Completions),
 }
 
@@ -123,13 +126,10 @@ pub(crate) struct Demo {
 /// Run a local WeChat Pay until Ctrl-C
 ///
 /// It checks signatures and limits, keeps state and signs its answers, with keys made for this run. The first line on
-/// stdout is JSON that says where it listens and who may call.
+/// stdout is JSON that says where it listens and who may call. One port serves HTTP, HTTPS with an authority of its own
+/// (DIR/ca.pem), and HTTP proxy clients that ask for the official hosts; DIR/HOWTO.md says how to point SDKs at it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "\
-Examples:
-  wechatpay sandbox
-  wechatpay sandbox --listen 127.0.0.1:8080 --dir box
-  set -a; . box/sandbox.env; set +a; wechatpay call certificates.list")]
+#[command(after_help = SANDBOX_EXAMPLES, after_long_help = sandbox_help())]
 pub(crate) struct Sandbox {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -148,9 +148,42 @@ pub(crate) struct Sandbox {
     #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Vec<String>,
 
+    /// Make requests go wrong: FAULT[;operation=ID][;nth=N][;probability=P][;times=N][;seed=N]; give it again for
+    /// further rules. --help lists the faults
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fault: Vec<FaultRule>,
+
     /// Let --listen name an address that other machines can reach
     #[arg(long)]
     pub(crate) allow_remote: bool,
+
+    /// Let the control paths answer other machines too, and not loopback alone: in a container, whose port is
+    /// forwarded, they answer nobody otherwise. Any name in Host will do then
+    #[arg(long, requires = "allow_remote")]
+    pub(crate) allow_remote_control: bool,
+}
+
+const SANDBOX_EXAMPLES: &str = "\
+Examples:
+  wechatpay sandbox
+  wechatpay sandbox --listen 127.0.0.1:8080 --dir box
+  wechatpay sandbox --fault 'lose-reply;operation=favor.send_coupon;nth=2' --fault 'status-500;probability=0.1'
+  set -a; . box/sandbox.env; set +a; wechatpay call certificates.list";
+
+/// The examples, and all faults.
+fn sandbox_help() -> String {
+    let mut help = format!(
+        "{SANDBOX_EXAMPLES}\n\nFaults, for --fault, POST /_sandbox/faults and the header X-Sandbox-Fault (* is acted upon \
+         all the same):\n"
+    );
+    for kind in FAULTS {
+        let acts = if kind.acts { '*' } else { ' ' };
+        let name = format!("{}{}", kind.name, kind.argument);
+        // The longest name has a line of its own.
+        let gap = if name.len() > 24 { format!("\n{:28}", "") } else { " ".repeat(24 - name.len()) };
+        help += &format!("  {acts} {name}{gap} {}\n", kind.meaning);
+    }
+    help
 }
 
 /// List the operations
@@ -253,6 +286,135 @@ pub(crate) struct Raw {
 
     #[command(flatten)]
     pub(crate) account: Account,
+}
+
+/// Upload coupon codes in bulk, and see what became of each
+#[derive(Debug, clap::Args)]
+pub(crate) struct Codes {
+    #[command(subcommand)]
+    pub(crate) command: CodesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CodesCommand {
+    Upload(CodesUpload),
+    Status(CodesStatus),
+    Report(CodesReport),
+}
+
+/// Upload codes to a merchant coupon stock, and go on where an earlier run ended
+///
+/// May be killed at any moment: the same line again goes on, and no code is lost or uploaded twice. What is planned and
+/// done is in a journal on the disk before anything is sent. The stock has the mode MERCHANT_UPLOAD.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay codes upload --stock-id 98065001 codes.txt
+  wechatpay codes upload --stock-id 98065001 --dry-run codes.txt.gz more.txt
+  wechatpay codes upload --stock-id 98065001 --column code --rate 20 coupons.csv
+  make-codes | wechatpay codes upload --stock-id 98065001 --journal spring -
+  wechatpay codes report --journal codes.txt.wechatpay-journal > report.csv
+
+Input: a code on each line, or the column of a CSV file; gzip is recognised. Nothing is trimmed: a space belongs to its
+code. Lines end with LF or CRLF, empty lines are passed over. Each code has 1 to 32 of 0-9 A-Z a-z space - _ \\ / = |.
+One invalid line, and nothing is sent: all of them are reported. A code that stands there twice is sent once.
+
+What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
+
+The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on.
+
+With --json each event is a line: plan, progress (once a second at most), batch (refused, unknown, or answered oddly),
+retry, waiting, verification, summary. In summary, codes = uploaded + existed + refused + unclear + unknown + not_sent.
+
+Exit codes: 0 all codes are there · 1 some were refused · 2 the input or the command line is wrong, nothing was sent ·
+3 the outcome of some is unknown: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
+pub(crate) struct CodesUpload {
+    /// Stock that takes the codes
+    #[arg(long, value_name = "ID")]
+    pub(crate) stock_id: String,
+
+    /// Files with codes, or `-` for stdin
+    #[arg(required = true, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<String>,
+
+    /// How codes stand in the files; csv if --column is given, else text
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<CodesFormat>,
+
+    /// Column of a CSV file, by the name in its first row
+    #[arg(long, value_name = "NAME")]
+    pub(crate) column: Option<String>,
+
+    /// Journal; by default FILE.wechatpay-journal beside the first file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) journal: Option<PathBuf>,
+
+    /// Most calls in a second; without, the pace that WeChat Pay allows is found by itself
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) rate: Option<f64>,
+
+    /// Most calls at the same time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+
+    /// Judge the input and plan the batches; sends nothing, writes nothing, needs no key
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) dry_run: bool,
+
+    /// When all is sent, read the list of uploaded codes back and compare
+    #[arg(long)]
+    pub(crate) verify: bool,
+
+    #[command(flatten)]
+    pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodesFormat {
+    Text,
+    Csv,
+}
+
+/// Say where an upload stands
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay codes status --journal codes.txt.wechatpay-journal
+  wechatpay codes status --json --journal codes.txt.wechatpay-journal | jq .not_sent
+
+While an upload runs its journal is locked, and this says so.")]
+pub(crate) struct CodesStatus {
+    /// Journal of the upload
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) journal: PathBuf,
+}
+
+/// List every code with what became of it, as CSV: code, file, line, state, reason
+///
+/// The states are uploaded, existed (there before this upload), refused, unclear (the answer does not name it), unknown
+/// (its call may have been executed), not_sent, and duplicate (repeats an earlier line). The input must still be there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay codes report --journal codes.txt.wechatpay-journal > report.csv
+  wechatpay codes report --json --journal codes.txt.wechatpay-journal | jq -r 'select(.state == \"refused\") | .reason'
+
+With --json each code is a line with code, file, line, state and, where there is one, reason.")]
+pub(crate) struct CodesReport {
+    /// Journal of the upload
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) journal: PathBuf,
+}
+
+/// A rate of calls.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        _ => Err("write a number of calls in a second, such as 20 or 0.5".to_owned()),
+    }
 }
 
 /// The platform certificates, with which WeChat Pay signs
@@ -409,6 +571,48 @@ pub(crate) struct ExplainSignature {
 
     #[command(flatten)]
     pub(crate) account: Account,
+}
+
+/// Have a sandbox send an event, signed and sealed as a real one, and wait for the receiver's answer
+///
+/// The event is the first example of the documents, with the fields that are given. Nothing has happened: no coupon and
+/// no stock changes. It is for the merchant whose keys the sandbox has, so that a receiver with those keys believes it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay trigger COUPON.USE --to http://127.0.0.1:3000/notify
+  wechatpay trigger COUPON.USE --to http://127.0.0.1:3000/notify stock_id=98065001 consume_information.consume_mchid=1900000001
+  wechatpay trigger COUPON.SEND --to http://127.0.0.1:3000/notify --sandbox http://127.0.0.1:8080 attach_info=
+
+`wechatpay ops --notifications` lists the events, `wechatpay describe COUPON.USE` their fields. A field inside an object
+is written as in `wechatpay call`. Only addresses of this machine are contacted. An event that is not accepted is sent
+again as often as WeChat Pay does, as long as the sandbox runs.
+
+It ends with 0 if the receiver accepts the event, 1 if it refuses it, 3 if it does not answer.
+With --json the event is a line: id, event_type, mchid, notify_url, payload, standing, next_attempt, attempts.")]
+pub(crate) struct Trigger {
+    /// Type of the event, such as COUPON.USE
+    pub(crate) event: String,
+
+    /// Where it goes
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) to: String,
+
+    /// Fields of what the event says
+    #[arg(value_name = "NAME=VALUE")]
+    pub(crate) fields: Vec<String>,
+
+    /// The sandbox that sends it
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, env = "WECHATPAY_BASE_URL")]
+    pub(crate) sandbox: Option<String>,
+
+    /// Merchant that it is for; the sandbox's first, if none is named
+    #[arg(long, value_name = "MCHID", env = "WECHATPAY_MCHID")]
+    pub(crate) mchid: Option<String>,
+
+    /// Send it even if no event of WeChat Pay's looks like that
+    #[arg(long)]
+    pub(crate) unchecked: bool,
 }
 
 /// Print a completion script for a shell

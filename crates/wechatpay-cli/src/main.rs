@@ -37,9 +37,11 @@ fn run(command: Command, output: &Output) -> output::Result {
         Command::Describe(args) => commands::describe::run(&args, output),
         Command::Call(args) => commands::call::run(&args, output),
         Command::Raw(args) => commands::raw::run(&args, output),
+        Command::Codes(args) => commands::codes::run(&args, output),
         Command::Certs(args) => commands::certs::run(&args, output),
         Command::Notify(args) => commands::notify::run(&args, output),
         Command::ExplainSignature(args) => commands::explain::run(&args, output),
+        Command::Trigger(args) => commands::trigger::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }

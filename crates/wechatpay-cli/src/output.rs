@@ -52,8 +52,8 @@ pub(crate) enum Failure {
     Local(String),
     /// Something came that is not taken: certificates, or a notification.
     Rejected(Box<Rejection>),
-    /// A list was not read to its end.
-    Stopped { by: Box<Failure>, printed: usize, resume: Option<String> },
+    /// A list was not read to its end, or an upload not done to its end.
+    Stopped { by: Box<Failure>, printed: Option<usize>, resume: Option<String> },
     /// Somebody asked the command to stop.
     Interrupted { operation: Operation, signal: Signal, under_way: bool },
     /// Nobody reads the results any more; there is nobody to tell.
@@ -146,7 +146,8 @@ impl Failure {
             }
             Self::Call { operation, error } => call_message(operation, error),
             Self::Rejected(rejection) => rejection.message.clone(),
-            Self::Stopped { by, printed, .. } => {
+            Self::Stopped { by, printed: None, .. } => by.message(),
+            Self::Stopped { by, printed: Some(printed), .. } => {
                 let s = if *printed == 1 { " was" } else { "s were" };
                 format!("{}\n  {printed} item{s} printed before that", by.message())
             }
@@ -204,7 +205,7 @@ impl Failure {
                 }
                 put("kind", rejection.kind.into())
             }
-            Self::Stopped { printed, .. } => put("printed", (*printed).into()),
+            Self::Stopped { printed, .. } => printed.and_then(|printed| put("printed", printed.into())),
             Self::Interrupted { operation, under_way, .. } => {
                 put("operation", operation.name.clone().into());
                 put("executed", if *under_way { "maybe" } else { "no" }.into());
@@ -419,7 +420,7 @@ impl Output {
 }
 
 /// What became of a write to stdout.
-pub(crate) fn wrote(result: io::Result<()>) -> Result {
+pub(crate) fn wrote<T>(result: io::Result<T>) -> Result<T> {
     result.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Unread,
         _ => Failure::Local(format!("the result cannot be written to stdout: {error}; make room, then look again")),

@@ -25,7 +25,7 @@ fn certificates(error: &CertificatesError) -> Failure {
     let mut rejection = unreadable(format!("{}: {error}", List::SPEC.id()));
     match error {
         CertificatesError::Unverified(reason) => unverified(&mut rejection, reason),
-        CertificatesError::Refused { status, code } => {
+        CertificatesError::Refused { status, code, .. } => {
             rejection.kind = "refused";
             rejection.exit = if *status < 500 && !code.is_empty() { Exit::Refused } else { Exit::Unknown };
             rejection.status = Some(*status);

@@ -72,7 +72,7 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    fn client(&self, account: Account, wire: Wire) -> Client<Wire> {
+    pub(crate) fn client(&self, account: Account, wire: Wire) -> Client<Wire> {
         let client = Client::new(wire, account.merchant, account.trust).with_base_url(account.base);
         let Some(attempts) = self.attempts else { return client };
         let output = self.output;
@@ -132,7 +132,7 @@ pub(crate) fn exchange<T, F: Future<Output = Result<T>>>(
 }
 
 /// Downloads the certificates of an account that has nothing else to verify with.
-async fn download(client: &Client<Wire>) -> Result {
+pub(crate) async fn download(client: &Client<Wire>) -> Result {
     let changed = client.refresh_certificates().await.map_err(rejection::refresh)?;
     if changed.none {
         let advice = "set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY)";

@@ -27,7 +27,19 @@ use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use wechatpay_protocol::retry::Sleep;
 use wechatpay_protocol::{Transport, TransportError, TransportErrorKind};
+
+/// The timer of a tokio runtime, for `with_retry` and `keep_certificates_fresh`.
+///
+/// ```
+/// # fn retrying<T: wechatpay_protocol::Transport>(client: wechatpay_protocol::Client<T>) {
+/// let client = client.with_retry(wechatpay_protocol::RetryPolicy::default(), wechatpay_hyper::timer);
+/// # }
+/// ```
+pub fn timer(duration: Duration) -> Sleep {
+    Box::pin(tokio::time::sleep(duration))
+}
 
 /// Time to make a connection, unless a connector of your own says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

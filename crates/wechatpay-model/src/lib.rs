@@ -14,6 +14,27 @@
 //! * Enums are open: a value that this version does not know is kept as text, never refused.
 //! * Types are `#[non_exhaustive]`, and whatever is reachable from a request has a builder, so that a field added by
 //!   WeChat Pay is a minor version.
+//!
+//! A builder has its `build` once everything required is given, in whatever order; the compiler names what is missing.
+//!
+//! ```
+//! use wechatpay_model::favor::StartStock;
+//!
+//! let start = StartStock::builder().stock_id("9856000").stock_creator_mchid("8956000").build();
+//! assert_eq!(start.stock_id.as_str(), "9856000");
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use wechatpay_model::favor::StartStock;
+//! // no method named `build` found for struct `StartStockBuilder<unset::stock_creator_mchid, StockId>`
+//! StartStock::builder().stock_id("9856000").build();
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use wechatpay_model::favor::StartStock;
+//! // Nothing required can be given twice.
+//! StartStock::builder().stock_id("9856000").stock_id("9856001").stock_creator_mchid("8956000").build();
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[rustfmt::skip]

@@ -1,6 +1,5 @@
 //! The one place where the behaviour of an open enum is written.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -41,18 +40,6 @@ impl<E> PartialEq for Unrecognized<E> {
 
 impl<E> Eq for Unrecognized<E> {}
 
-impl<E> PartialOrd for Unrecognized<E> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<E> Ord for Unrecognized<E> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.cmp(&other.0)
-    }
-}
-
 impl<E> Hash for Unrecognized<E> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.hash(state);
@@ -72,7 +59,7 @@ macro_rules! open_enum {
         }
     ) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_meta])* $variant,)+

@@ -1,6 +1,7 @@
 //! What an operation is, as data: the one description that client, sandbox, command and tests all read.
 //!
-//! A [`Spec`] is built only by the generated code of this crate; everybody else reads it through its methods.
+//! The generated code of this crate builds a [`Spec`] for each operation of the catalogue, [`Spec::new`] one for an operation
+//! of your own; everybody reads it through its methods.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -515,11 +516,13 @@ pub struct Spec {
     pub(crate) source: &'static [&'static str],
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    pub(crate) brand_path: Option<&'static str>,
     pub(crate) query: &'static [&'static str],
     pub(crate) header: &'static [&'static str],
     pub(crate) body: Body,
     pub(crate) request: &'static Shape,
     pub(crate) answer: Answer,
+    pub(crate) sealed: &'static [&'static str],
     pub(crate) rules: &'static [Rule],
     pub(crate) idempotency: Idempotency,
     pub(crate) page: Option<Page>,
@@ -530,6 +533,73 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// An operation of your own, which is not in the catalogue: its id, where it goes, and the form of its request, an
+    /// object. It answers JSON, and a repeat may act twice.
+    ///
+    /// ```
+    /// use wechatpay_model::operation::{Body, Field, Method, Shape, Spec, Text};
+    ///
+    /// static REQUEST: Shape = Shape::Object(&[Field::new("stock_id", &Shape::Text(Text::ANY))]);
+    /// static GET_THING: Spec =
+    ///     Spec::new("things.get_thing", Method::Get, "/v3/things/{stock_id}", Body::None, &REQUEST);
+    /// assert_eq!(GET_THING.family(), "things");
+    /// ```
+    pub const fn new(
+        id: &'static str,
+        method: Method,
+        path: &'static str,
+        body: Body,
+        request: &'static Shape,
+    ) -> Self {
+        Self {
+            id,
+            title: id,
+            title_zh: "",
+            audience: &[],
+            source: &[],
+            method,
+            path,
+            brand_path: None,
+            query: &[],
+            header: &[],
+            body,
+            request,
+            answer: Answer::Json,
+            sealed: &[],
+            rules: &[],
+            idempotency: Idempotency::None,
+            page: None,
+            rate: &[],
+            errors: &[],
+            #[cfg(feature = "schemas")]
+            schema: "{}",
+        }
+    }
+
+    /// The same with these fields in the query.
+    #[must_use]
+    pub const fn with_query(self, query: &'static [&'static str]) -> Self {
+        Self { query, ..self }
+    }
+
+    /// The same with a path for brands.
+    #[must_use]
+    pub const fn with_brand_path(self, path: &'static str) -> Self {
+        Self { brand_path: Some(path), ..self }
+    }
+
+    /// The same with these places of the answer encrypted.
+    #[must_use]
+    pub const fn with_sealed(self, sealed: &'static [&'static str]) -> Self {
+        Self { sealed, ..self }
+    }
+
+    /// The same with another answer to whether it may be repeated.
+    #[must_use]
+    pub const fn with_idempotency(self, idempotency: Idempotency) -> Self {
+        Self { idempotency, ..self }
+    }
+
     /// Identifier, `family.verb_noun`.
     pub const fn id(&self) -> &'static str {
         self.id
@@ -570,6 +640,13 @@ impl Spec {
         self.path
     }
 
+    /// Path template under which a brand (品牌) calls it with a signature of its own; `None` where only merchants may.
+    ///
+    /// There the field `brand_id` travels nowhere: the signature says who calls.
+    pub const fn brand_path(&self) -> Option<&'static str> {
+        self.brand_path
+    }
+
     /// Fields that travel in the query. One of object or array type travels as its JSON text.
     pub const fn query(&self) -> &'static [&'static str] {
         self.query
@@ -593,6 +670,11 @@ impl Spec {
     /// What a successful answer carries.
     pub const fn answer(&self) -> Answer {
         self.answer
+    }
+
+    /// Places of the answer whose text travels encrypted, as JSON pointers; `*` stands for every item of an array.
+    pub const fn sealed(&self) -> &'static [&'static str] {
+        self.sealed
     }
 
     /// Limits that span several fields.

@@ -201,7 +201,8 @@ impl Certificates {
 
     /// Takes the turn to refresh, for whatever reason; `None` if [`may_refresh`](Self::may_refresh) says no.
     ///
-    /// Dropped unfinished, the guard leaves a failed attempt behind.
+    /// Dropped unfinished, as by a call that is given up, the guard leaves nothing behind; an attempt that failed is to
+    /// [say so](RefreshGuard::fail).
     pub fn begin_refresh(&self, now: i64) -> Option<RefreshGuard<'_>> {
         self.begin(now, || true)
     }
@@ -222,8 +223,8 @@ impl Certificates {
             return None;
         }
         schedule.underway = true;
-        schedule.futile_at = Some(now);
-        Some(RefreshGuard { certificates: self })
+        let before = schedule.futile_at.replace(now);
+        Some(RefreshGuard { certificates: self, before: Some(before) })
     }
 
     /// Waits for the end of the refresh that is under way, and not at all if none is: for a call that met an unknown
@@ -278,15 +279,22 @@ impl Certificates {
         body: &[u8],
         now: i64,
     ) -> Result<Changed, CertificatesError> {
-        let (signed, code) = match response::receive(None, status, headers, Bytes::copy_from_slice(body), self, now) {
-            Err(Error::Api(refusal)) => (refusal.authenticated, refusal.code),
-            Err(Error::Unverified(answer)) => return Err(CertificatesError::Unverified(answer.reason)),
-            _ => (false, ErrorCode::from("")),
-        };
+        let (signed, code, message, request_id) =
+            match response::receive(None, status, headers, Bytes::copy_from_slice(body), self, now) {
+                Err(Error::Api(refusal)) => (refusal.authenticated, refusal.code, refusal.message, refusal.request_id),
+                Err(Error::Unverified(answer)) => return Err(CertificatesError::Unverified(answer.reason)),
+                other => (
+                    false,
+                    ErrorCode::from(""),
+                    String::new(),
+                    other.err().and_then(|error| error.request_id().map(str::to_owned)),
+                ),
+            };
         // Without a signature it may come from anybody, and is not believed against what is known.
         let believed = signed || self.held().is_empty();
         if !(believed && status == StatusCode::NOT_FOUND && code.as_str() == "RESOURCE_NOT_EXISTS") {
-            return Err(CertificatesError::Refused { status: status.as_u16(), code: shorten(code.as_str()) });
+            let (code, message) = (shorten(code.as_str()), shorten(&message));
+            return Err(CertificatesError::Refused { status: status.as_u16(), code, message, request_id });
         }
         let changed = Changed { none: true, ..self.store(Vec::new(), now) };
         self.schedule().answered(now, &changed);
@@ -463,9 +471,11 @@ impl fmt::Debug for Certificates {
 }
 
 /// The turn to refresh; see [`Certificates::begin_refresh`].
-#[must_use = "dropping it ends the attempt as a failed one"]
+#[must_use = "dropping it gives the turn back"]
 pub struct RefreshGuard<'a> {
     certificates: &'a Certificates,
+    /// When an attempt had last been futile before this one, as long as it has no outcome of its own.
+    before: Option<Option<i64>>,
 }
 
 impl RefreshGuard<'_> {
@@ -475,16 +485,22 @@ impl RefreshGuard<'_> {
     /// As [`Certificates::accept`]; and a refusal, unless it is `404 RESOURCE_NOT_EXISTS`, with which WeChat Pay says
     /// that a merchant has public keys only. Where certificates are held, that needs a signature to be believed.
     pub fn finish(
-        self,
+        mut self,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         now: i64,
     ) -> Result<Changed, CertificatesError> {
+        self.before = None;
         match status {
             StatusCode::OK => self.certificates.accept(headers, body, now),
             status => self.certificates.refused(status, headers, body, now),
         }
+    }
+
+    /// No answer came: the next attempt is a minute away.
+    pub fn fail(mut self) {
+        self.before = None;
     }
 }
 
@@ -492,6 +508,9 @@ impl Drop for RefreshGuard<'_> {
     fn drop(&mut self) {
         let mut schedule = self.certificates.schedule();
         schedule.underway = false;
+        if let Some(before) = self.before {
+            schedule.futile_at = before;
+        }
         schedule.ended = schedule.ended.wrapping_add(1);
         let waiting = std::mem::take(&mut schedule.waiting);
         drop(schedule);
@@ -610,6 +629,10 @@ pub enum CertificatesError {
         status: u16,
         /// The error code, empty where the body names none.
         code: String,
+        /// The first words of its message, empty where it has none.
+        message: String,
+        /// The `Request-ID` header, to be named to WeChat Pay's support.
+        request_id: Option<String>,
     },
     /// The text was exported in this form, which is not known here.
     Version(u32),
@@ -677,8 +700,13 @@ impl fmt::Display for CertificatesError {
             Self::TooMany(count) => write!(f, "{count} are more than the {MOST_CERTIFICATES} that are held"),
             Self::Entry { serial, fault } => write!(f, "{serial}: {fault}"),
             Self::Unverified(reason) => write!(f, "the answer is not believed: {reason}"),
-            Self::Refused { status, code } if code.is_empty() => write!(f, "refused: {status}"),
-            Self::Refused { status, code } => write!(f, "refused: {status} {code}"),
+            Self::Refused { status, code, message, request_id } => {
+                write!(f, "refused: {status}")?;
+                for (before, text) in [(" ", code), (": ", message)].into_iter().filter(|(_, text)| !text.is_empty()) {
+                    write!(f, "{before}{text}")?;
+                }
+                request_id.as_ref().map_or(Ok(()), |id| write!(f, " (Request-ID {id})"))
+            }
             Self::Version(version) => {
                 write!(f, "saved in form {version}, only form {SAVED_VERSION} is known; download them again")
             }

@@ -2,10 +2,11 @@
 
 use crate::certificates::Certificates;
 use crate::check::Context;
-use crate::crypto::{AsyncSigner, Signer};
+use crate::crypto::{AsyncSigner, Decryptor, Signer};
 use crate::error::{BoxError, Error, Executed, Invalid, OutcomeUnknown, UnverifiedReason};
+use crate::identity::Identity;
 use crate::observe::{Observer, Report};
-use crate::request::{self, Authorization, BaseUrl, File, Prepared};
+use crate::request::{self, Authorization, BaseUrl, File, Prepared, Sender};
 use crate::response::{self, Verified};
 use crate::retry::{Attempt, BlockingTimer, Budget, RetryPolicy, Timer, within};
 use crate::stamp::{Stamp, Stamper, SystemStamper};
@@ -14,7 +15,7 @@ use crate::trust::Verifier;
 use crate::{Violation, ViolationKind};
 use bytes::Bytes;
 use http::response::Parts;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -25,52 +26,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use wechatpay_model::Operation;
 use wechatpay_model::operation::{Answer, Idempotency, Spec};
-use wechatpay_model::types::MchId;
 
 /// Most bytes that are read of an answer.
 const BODY_LIMIT: usize = 8 << 20;
 
-/// Who calls: merchant id, serial number of its API certificate, and the signer that holds the private key.
-pub struct Merchant<S: ?Sized> {
-    mchid: MchId,
-    serial_no: String,
-    signer: Arc<S>,
-}
+/// Most header lines of an answer.
+const MOST_HEADERS: usize = 256;
 
-impl<S> Merchant<S> {
-    /// A merchant. `serial_no` is the serial number of the *merchant's* API certificate in upper-case hex.
-    pub fn new(mchid: impl Into<MchId>, serial_no: impl Into<String>, signer: S) -> Self {
-        Self { mchid: mchid.into(), serial_no: serial_no.into(), signer: Arc::new(signer) }
-    }
-}
-
-impl<S: ?Sized> Merchant<S> {
-    /// Merchant id.
-    pub fn mchid(&self) -> &MchId {
-        &self.mchid
-    }
-
-    /// Serial number of the merchant's API certificate.
-    pub fn serial_no(&self) -> &str {
-        &self.serial_no
-    }
-}
-
-impl<S: ?Sized> Clone for Merchant<S> {
-    fn clone(&self) -> Self {
-        let Self { mchid, serial_no, signer } = self;
-        Self { mchid: mchid.clone(), serial_no: serial_no.clone(), signer: Arc::clone(signer) }
-    }
-}
-
-impl<S: ?Sized> fmt::Debug for Merchant<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Merchant")
-            .field("mchid", &self.mchid)
-            .field("serial_no", &self.serial_no)
-            .finish_non_exhaustive()
-    }
-}
+/// Most bytes of all headers of an answer together.
+const HEADER_LIMIT: usize = 64 << 10;
 
 /// A verified answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,17 +50,6 @@ pub struct Reply<R> {
     pub serial: String,
 }
 
-impl<R> Reply<R> {
-    fn read(answer: Answer, verified: Verified) -> Result<Self, Error>
-    where
-        R: DeserializeOwned,
-    {
-        let value = response::decode(answer, &verified)?;
-        let Verified { status, request_id, serial, .. } = verified;
-        Ok(Self { value, status: status.as_u16(), request_id, serial })
-    }
-}
-
 /// A client over an async transport; see [`Caller`].
 pub type Client<T> = Caller<T, dyn AsyncSigner, dyn Timer>;
 
@@ -105,16 +58,17 @@ pub type Client<T> = Caller<T, dyn AsyncSigner, dyn Timer>;
 /// It wants a [`Signer`]: one that waits for somebody is a compile error here, not a stalled thread.
 pub type BlockingClient<T> = Caller<T, dyn Signer, dyn BlockingTimer>;
 
-/// Signs calls of one merchant, sends them and believes only verified answers: [`Client`] or [`BlockingClient`].
+/// Signs calls of one merchant or brand, sends them and believes only verified answers: [`Client`] or [`BlockingClient`].
 ///
 /// Clones are cheap and share the transport, and so do clients of other merchants made with
-/// `for_merchant`: one pool of connections serves them all.
+/// `for_identity`: one pool of connections serves them all.
 pub struct Caller<T, S: ?Sized, W: ?Sized> {
     transport: Arc<T>,
-    merchant: Merchant<S>,
+    identity: Identity<S>,
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) stamper: Arc<dyn Stamper>,
     observer: Option<Arc<dyn Observer>>,
+    decryptor: Option<Arc<dyn Decryptor>>,
     base: BaseUrl,
     backups: Arc<[BaseUrl]>,
     pub(crate) timeout: Option<Duration>,
@@ -167,13 +121,14 @@ struct Progress {
 }
 
 impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
-    fn with(transport: Arc<T>, merchant: Merchant<S>, verifier: impl Verifier + 'static) -> Self {
+    fn with(transport: Arc<T>, identity: Identity<S>, verifier: impl Verifier + 'static) -> Self {
         Self {
             transport,
-            merchant,
+            identity,
             verifier: Arc::new(verifier),
             stamper: Arc::new(SystemStamper),
             observer: None,
+            decryptor: None,
             base: BaseUrl::official(),
             backups: Arc::new([]),
             timeout: None,
@@ -181,8 +136,8 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
         }
     }
 
-    fn sibling(&self, merchant: Merchant<S>, verifier: impl Verifier + 'static) -> Self {
-        Self { merchant, verifier: Arc::new(verifier), ..self.clone() }
+    fn sibling(&self, identity: Identity<S>, verifier: impl Verifier + 'static) -> Self {
+        Self { identity, verifier: Arc::new(verifier), ..self.clone() }
     }
 
     /// Sends to another host: the sandbox, an overseas host, a gateway of your own.
@@ -210,9 +165,16 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
         Self { observer: Some(Arc::new(observer)), ..self }
     }
 
+    /// Decrypts what an operation marks as sensitive in its answer (P13) with the private key of the caller:
+    /// `aws_lc::DecryptingKey`. Without, such an answer is an [`Error::Decode`].
+    #[must_use]
+    pub fn with_decryptor(self, decryptor: impl Decryptor + 'static) -> Self {
+        Self { decryptor: Some(Arc::new(decryptor)), ..self }
+    }
+
     /// Who calls.
-    pub fn merchant(&self) -> &Merchant<S> {
-        &self.merchant
+    pub fn identity(&self) -> &Identity<S> {
+        &self.identity
     }
 
     /// Where calls go.
@@ -221,12 +183,30 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     }
 
     fn prepare(&self, spec: &'static Spec, arguments: Value, file: Option<File<'_>>) -> Result<Call, Error> {
-        let prepared = request::lay_out(spec, arguments, file, &self.context(), Some(&*self.verifier));
+        let context = Context { now: self.stamper.now(), mchid: self.identity.id() };
+        let sender = Sender { verifier: Some(&*self.verifier), brand_id: self.identity.brand_id() };
+        let prepared = request::lay_out(spec, arguments, file, &context, &sender);
         Ok(Call { spec: Some(spec), prepared: prepared.map_err(Error::Invalid)? })
     }
 
-    fn context(&self) -> Context<'_> {
-        Context { now: self.stamper.now(), mchid: self.merchant.mchid.as_str() }
+    fn read<R: DeserializeOwned>(
+        &self,
+        spec: Option<&Spec>,
+        answer: Answer,
+        verified: Verified,
+    ) -> Result<Reply<R>, Error> {
+        let value = match spec.map_or(&[][..], Spec::sealed) {
+            [] => response::decode(answer, &verified)?,
+            sealed => response::decode_sealed(sealed, &verified, self.decryptor.as_deref())?,
+        };
+        let Verified { status, request_id, serial, .. } = verified;
+        Ok(Reply { value, status: status.as_u16(), request_id, serial })
+    }
+
+    /// The answer of a raw call, which may be empty whatever its path.
+    fn read_raw(&self, verified: Verified) -> Result<Reply<Value>, Error> {
+        let answer = if verified.body.is_empty() { Answer::Empty } else { Answer::Json };
+        self.read(None, answer, verified)
     }
 
     fn stamp(&self) -> Result<Stamp, Error> {
@@ -243,8 +223,8 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     ) -> Result<Request<Bytes>, Error> {
         let signature = signature.map_err(Error::Signing)?;
         let base = host.checked_sub(1).and_then(|backup| self.backups.get(backup)).unwrap_or(&self.base);
-        let Merchant { mchid, serial_no, .. } = &self.merchant;
-        let authorization = Authorization { scheme, mchid: mchid.as_str(), serial_no };
+        let (mchid, serial_no) = (self.identity.id(), self.identity.serial_no());
+        let authorization = Authorization { scheme: self.identity.scheme(scheme), mchid, serial_no };
         let announce = self.verifier.preferred();
         call.prepared
             .sign_with(base, &authorization, announce.as_deref(), stamp, &signature)
@@ -255,7 +235,15 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     fn unknown_serial(&self, outcome: &Result<Verified, Error>) -> Option<(String, &Certificates)> {
         let Err(Error::Unverified(answer)) = outcome else { return None };
         let UnverifiedReason::UnknownSerial(serial) = &answer.reason else { return None };
-        Some((serial.clone(), self.verifier.certificates()?))
+        Some((serial.clone(), self.certificates()?))
+    }
+
+    /// The certificates that answers are verified with; a brand has none.
+    pub(crate) fn certificates(&self) -> Option<&Certificates> {
+        match self.identity {
+            Identity::Merchant(_) => self.verifier.certificates(),
+            Identity::Brand(_) => None,
+        }
     }
 
     fn receive(&self, call: &Call, parts: &Parts, body: Bytes) -> Result<Verified, Error> {
@@ -331,10 +319,11 @@ impl<T, S: ?Sized, W: ?Sized> Clone for Caller<T, S, W> {
     fn clone(&self) -> Self {
         Self {
             transport: Arc::clone(&self.transport),
-            merchant: self.merchant.clone(),
+            identity: self.identity.clone(),
             verifier: Arc::clone(&self.verifier),
             stamper: Arc::clone(&self.stamper),
             observer: self.observer.clone(),
+            decryptor: self.decryptor.clone(),
             base: self.base.clone(),
             backups: Arc::clone(&self.backups),
             timeout: self.timeout,
@@ -347,31 +336,29 @@ impl<T, S: ?Sized, W: ?Sized> fmt::Debug for Caller<T, S, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller")
             .field("base_url", &self.base.to_string())
-            .field("merchant", &self.merchant)
+            .field("identity", &self.identity)
             .finish_non_exhaustive()
     }
 }
 
 impl<T: Transport> Client<T> {
-    /// A client for the official host.
-    pub fn new(
+    /// A client of a [`Merchant`](crate::Merchant) or a [`Brand`](crate::Brand) for the official host.
+    pub fn new<S: AsyncSigner + 'static>(
         transport: T,
-        merchant: Merchant<impl AsyncSigner + 'static>,
+        identity: impl Into<Identity<S>>,
         verifier: impl Verifier + 'static,
     ) -> Self {
-        let Merchant { mchid, serial_no, signer } = merchant;
-        Self::with(Arc::new(transport), Merchant { mchid, serial_no, signer }, verifier)
+        Self::with(Arc::new(transport), identity.into().map(|signer| signer as _), verifier)
     }
 
-    /// A client for another merchant over the same transport and host.
+    /// A client of another merchant or brand over the same transport and host.
     #[must_use]
-    pub fn for_merchant(
+    pub fn for_identity<S: AsyncSigner + 'static>(
         &self,
-        merchant: Merchant<impl AsyncSigner + 'static>,
+        identity: impl Into<Identity<S>>,
         verifier: impl Verifier + 'static,
     ) -> Self {
-        let Merchant { mchid, serial_no, signer } = merchant;
-        self.sibling(Merchant { mchid, serial_no, signer }, verifier)
+        self.sibling(identity.into().map(|signer| signer as _), verifier)
     }
 
     /// Calls an operation.
@@ -380,7 +367,7 @@ impl<T: Transport> Client<T> {
     /// See [`Error`]; each variant says whether the request may have been executed.
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
         let call = self.prepare(O::SPEC, arguments(operation)?, None)?;
-        Reply::read(O::SPEC.answer(), self.exchange(&call).await?)
+        self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call).await?)
     }
 
     /// Calls an operation that takes a file; of the request only the operation's own fields get signed (P15).
@@ -389,7 +376,7 @@ impl<T: Transport> Client<T> {
     /// As [`send`](Self::send).
     pub async fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
         let call = self.prepare(O::SPEC, arguments(operation)?, Some(file))?;
-        Reply::read(O::SPEC.answer(), self.exchange(&call).await?)
+        self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call).await?)
     }
 
     /// [`upload`](Self::upload) with untyped arguments, checked all the same; the answer is untyped too.
@@ -403,7 +390,7 @@ impl<T: Transport> Client<T> {
         file: File<'_>,
     ) -> Result<Reply<Value>, Error> {
         let call = self.prepare(spec, arguments, Some(file))?;
-        Reply::read(spec.answer(), self.exchange(&call).await?)
+        self.read(Some(spec), spec.answer(), self.exchange(&call).await?)
     }
 
     /// Calls an operation with untyped arguments, checked all the same; the answer is untyped too.
@@ -412,7 +399,7 @@ impl<T: Transport> Client<T> {
     /// As [`send`](Self::send).
     pub async fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
         let call = self.prepare(spec, arguments, None)?;
-        Reply::read(spec.answer(), self.exchange(&call).await?)
+        self.read(Some(spec), spec.answer(), self.exchange(&call).await?)
     }
 
     /// Calls any path, signed and verified all the same.
@@ -428,7 +415,7 @@ impl<T: Transport> Client<T> {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Reply<Value>, Error> {
-        raw_reply(self.exchange(&raw(method, path, query, body)?).await?)
+        self.read_raw(self.exchange(&raw(method, path, query, body)?).await?)
     }
 
     /// [`send_raw`](Self::send_raw) with `GET` and nothing beside the path.
@@ -490,6 +477,7 @@ impl<T: Transport> Client<T> {
     /// There and back, signed afresh.
     pub(crate) async fn carry(&self, call: &Call, host: usize) -> Result<(Parts, Bytes), Error> {
         let (parts, body) = self.transport.call(self.sign(call, host).await?).await?.into_parts();
+        check_headers(&parts.headers)?;
         let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(body_failed)?;
         Ok((parts, body.to_bytes()))
     }
@@ -497,11 +485,12 @@ impl<T: Transport> Client<T> {
     /// There, and as far back as the status; the body is neither collected nor verified.
     pub(crate) async fn open(&self, call: &Call) -> Result<(StatusCode, T::Body), Error> {
         let (parts, body) = self.transport.call(self.sign(call, 0).await?).await?.into_parts();
+        check_headers(&parts.headers)?;
         Ok((parts.status, body))
     }
 
     async fn sign(&self, call: &Call, host: usize) -> Result<Request<Bytes>, Error> {
-        let signer = &*self.merchant.signer;
+        let signer = self.identity.signer();
         let stamp = self.stamp()?;
         let message = call.prepared.message(&stamp);
         let signature = signer.sign(&message).await;
@@ -510,17 +499,23 @@ impl<T: Transport> Client<T> {
 }
 
 impl<T: BlockingTransport> BlockingClient<T> {
-    /// A client for the official host.
-    pub fn new(transport: T, merchant: Merchant<impl Signer + 'static>, verifier: impl Verifier + 'static) -> Self {
-        let Merchant { mchid, serial_no, signer } = merchant;
-        Self::with(Arc::new(transport), Merchant { mchid, serial_no, signer }, verifier)
+    /// A client of a [`Merchant`](crate::Merchant) or a [`Brand`](crate::Brand) for the official host.
+    pub fn new<S: Signer + 'static>(
+        transport: T,
+        identity: impl Into<Identity<S>>,
+        verifier: impl Verifier + 'static,
+    ) -> Self {
+        Self::with(Arc::new(transport), identity.into().map(|signer| signer as _), verifier)
     }
 
-    /// A client for another merchant over the same transport and host.
+    /// A client of another merchant or brand over the same transport and host.
     #[must_use]
-    pub fn for_merchant(&self, merchant: Merchant<impl Signer + 'static>, verifier: impl Verifier + 'static) -> Self {
-        let Merchant { mchid, serial_no, signer } = merchant;
-        self.sibling(Merchant { mchid, serial_no, signer }, verifier)
+    pub fn for_identity<S: Signer + 'static>(
+        &self,
+        identity: impl Into<Identity<S>>,
+        verifier: impl Verifier + 'static,
+    ) -> Self {
+        self.sibling(identity.into().map(|signer| signer as _), verifier)
     }
 
     /// Gives each attempt so long, body included; the transport's own default otherwise.
@@ -535,7 +530,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// See [`Error`]; each variant says whether the request may have been executed.
     pub fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
         let call = self.prepare(O::SPEC, arguments(operation)?, None)?;
-        Reply::read(O::SPEC.answer(), self.exchange(&call)?)
+        self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call)?)
     }
 
     /// Calls an operation that takes a file; of the request only the operation's own fields get signed (P15).
@@ -544,7 +539,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// As [`send`](Self::send).
     pub fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
         let call = self.prepare(O::SPEC, arguments(operation)?, Some(file))?;
-        Reply::read(O::SPEC.answer(), self.exchange(&call)?)
+        self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call)?)
     }
 
     /// [`upload`](Self::upload) with untyped arguments, checked all the same; the answer is untyped too.
@@ -553,7 +548,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// As [`send`](Self::send).
     pub fn call_upload(&self, spec: &'static Spec, arguments: Value, file: File<'_>) -> Result<Reply<Value>, Error> {
         let call = self.prepare(spec, arguments, Some(file))?;
-        Reply::read(spec.answer(), self.exchange(&call)?)
+        self.read(Some(spec), spec.answer(), self.exchange(&call)?)
     }
 
     /// Calls an operation with untyped arguments, checked all the same; the answer is untyped too.
@@ -562,7 +557,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// As [`send`](Self::send).
     pub fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
         let call = self.prepare(spec, arguments, None)?;
-        Reply::read(spec.answer(), self.exchange(&call)?)
+        self.read(Some(spec), spec.answer(), self.exchange(&call)?)
     }
 
     /// Calls any path, signed and verified all the same.
@@ -578,7 +573,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Reply<Value>, Error> {
-        raw_reply(self.exchange(&raw(method, path, query, body)?)?)
+        self.read_raw(self.exchange(&raw(method, path, query, body)?)?)
     }
 
     /// [`send_raw`](Self::send_raw) with `GET` and nothing beside the path.
@@ -638,6 +633,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// There and back, signed afresh.
     pub(crate) fn carry(&self, call: &Call, host: usize, timeout: Option<Duration>) -> Result<(Parts, Bytes), Error> {
         let (parts, reader) = self.transport.call(self.sign(call, host)?, timeout)?.into_parts();
+        check_headers(&parts.headers)?;
         let mut body = Vec::new();
         let limit = BODY_LIMIT as u64;
         reader.take(limit + 1).read_to_end(&mut body).map_err(|error| {
@@ -654,11 +650,12 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// There, and as far back as the status; the body is neither read nor verified.
     pub(crate) fn open(&self, call: &Call) -> Result<(StatusCode, T::Body), Error> {
         let (parts, body) = self.transport.call(self.sign(call, 0)?, self.timeout)?.into_parts();
+        check_headers(&parts.headers)?;
         Ok((parts.status, body))
     }
 
     fn sign(&self, call: &Call, host: usize) -> Result<Request<Bytes>, Error> {
-        let signer = &*self.merchant.signer;
+        let signer = self.identity.signer();
         let stamp = self.stamp()?;
         let signature = signer.sign(&call.prepared.message(&stamp));
         self.request(call, host, signer.scheme(), &stamp, signature)
@@ -678,18 +675,25 @@ pub(crate) fn raw(method: Method, path: &str, query: &[(&str, &str)], body: Opti
     Ok(Call { spec: None, prepared })
 }
 
-/// The answer of a raw call, which may be empty whatever its path.
-fn raw_reply(verified: Verified) -> Result<Reply<Value>, Error> {
-    let answer = if verified.body.is_empty() { Answer::Empty } else { Answer::Json };
-    Reply::read(answer, verified)
-}
-
 /// A body may fail with a [`TransportError`] of its own, which then says how; anything else broke the connection.
 fn body_failed(error: BoxError) -> Error {
     if error.is::<LengthLimitError>() {
         return too_large();
     }
     error.downcast().map_or_else(TransportError::interrupted, |error| *error).into()
+}
+
+/// Refuses more than an answer of WeChat Pay has any use for, whatever a transport lets through.
+fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() <= MOST_HEADERS && bytes <= HEADER_LIMIT {
+        return Ok(());
+    }
+    let message = format!(
+        "the answer has {} headers of {bytes} bytes; {MOST_HEADERS} of {HEADER_LIMIT} bytes are read",
+        headers.len()
+    );
+    Err(TransportError::interrupted(message).into())
 }
 
 fn out_of_time() -> Error {

@@ -49,6 +49,7 @@ pub mod crypto;
 mod download;
 mod envelope;
 mod error;
+mod identity;
 pub mod notification;
 mod observe;
 pub mod pages;
@@ -65,12 +66,13 @@ mod trust;
 
 pub use certificates::Certificates;
 pub use check::{Violation, ViolationKind};
-pub use client::{BlockingClient, Caller, Client, Merchant, Reply};
+pub use client::{BlockingClient, Caller, Client, Reply};
 pub use download::Download;
 pub use error::{
     ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified,
     UnverifiedReason,
 };
+pub use identity::{Brand, Identity, Merchant};
 pub use observe::{Observer, Report};
 pub use refresh::RefreshError;
 pub use request::{BaseUrl, File};

@@ -83,7 +83,7 @@ impl Receiver {
         if let Some(certificates) = self.verifier.certificates() {
             certificates.tell(now);
         }
-        response::verify(headers, body, &*self.verifier, now).map_err(NotificationError::Unverified)?;
+        let serial = response::verify(headers, body, &*self.verifier, now).map_err(NotificationError::Unverified)?;
 
         let Envelope { id, create_time, event_type, summary, resource } =
             envelope::read(body).map_err(NotificationError::Unreadable)?;
@@ -96,7 +96,7 @@ impl Receiver {
             Err(source) => return Err(NotificationError::Sealed { id, source }),
         };
         let original_type = resource.original_type;
-        let event = Event { id, create_time, event_type, summary, original_type, resource: plain };
+        let event = Event { id, create_time, event_type, summary, original_type, serial, resource: plain };
 
         match self.guard.begin(&event.id, now) {
             Seen::First => Ok(Received::New(Delivery { event, guard: Some(Arc::clone(&self.guard)) })),
@@ -155,6 +155,8 @@ pub struct Event {
     pub summary: String,
     /// What the resource is about, such as `coupon`.
     pub original_type: String,
+    /// Serial of the public key or certificate that signed it.
+    pub serial: String,
     resource: Vec<u8>,
 }
 
@@ -184,13 +186,14 @@ impl Event {
 /// Shows everything but the resource.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, create_time, event_type, summary, original_type, resource: _ } = self;
+        let Self { id, create_time, event_type, summary, original_type, serial, resource: _ } = self;
         f.debug_struct("Event")
             .field("id", id)
             .field("create_time", create_time)
             .field("event_type", event_type)
             .field("summary", summary)
             .field("original_type", original_type)
+            .field("serial", serial)
             .finish_non_exhaustive()
     }
 }

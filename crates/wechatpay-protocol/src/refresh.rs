@@ -63,6 +63,11 @@ fn trace(outcome: &Result<Changed, RefreshError>) {
     }
 }
 
+fn failed(turn: RefreshGuard<'_>, error: Error) -> RefreshError {
+    turn.fail();
+    RefreshError::Call(error)
+}
+
 impl<T: Transport> Client<T> {
     /// Downloads the platform certificates into the [`Certificates`] that this client verifies with.
     ///
@@ -72,14 +77,17 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// See [`RefreshError`]; what was trusted before still is.
     pub async fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
-        let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
+        let certificates = self.certificates().ok_or(RefreshError::Fixed)?;
         let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
         self.take_turn(turn).await
     }
 
     async fn take_turn(&self, turn: RefreshGuard<'_>) -> Result<Changed, RefreshError> {
-        let call = raw(Method::GET, List::SPEC.path(), &[], None).map_err(RefreshError::Call)?;
-        let (parts, body) = self.carry(&call, 0).await.map_err(RefreshError::Call)?;
+        let answer = async { self.carry(&raw(Method::GET, List::SPEC.path(), &[], None)?, 0).await };
+        let (parts, body) = match answer.await {
+            Ok(answer) => answer,
+            Err(error) => return Err(failed(turn, error)),
+        };
         turn.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
     }
 
@@ -88,7 +96,7 @@ impl<T: Transport> Client<T> {
     /// Nothing depends on it: without, a call that meets an unknown serial refreshes them.
     pub async fn keep_certificates_fresh(&self, timer: impl Timer) {
         loop {
-            if let Some(certificates) = self.verifier.certificates()
+            if let Some(certificates) = self.certificates()
                 && certificates.refresh_due(self.stamper.now())
                 && certificates.may_refresh(self.stamper.now())
             {
@@ -115,14 +123,17 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// See [`RefreshError`]; what was trusted before still is.
     pub fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
-        let certificates = self.verifier.certificates().ok_or(RefreshError::Fixed)?;
+        let certificates = self.certificates().ok_or(RefreshError::Fixed)?;
         let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
         self.take_turn(turn, self.timeout)
     }
 
     fn take_turn(&self, turn: RefreshGuard<'_>, timeout: Option<Duration>) -> Result<Changed, RefreshError> {
-        let call = raw(Method::GET, List::SPEC.path(), &[], None).map_err(RefreshError::Call)?;
-        let (parts, body) = self.carry(&call, 0, timeout).map_err(RefreshError::Call)?;
+        let answer = raw(Method::GET, List::SPEC.path(), &[], None).and_then(|call| self.carry(&call, 0, timeout));
+        let (parts, body) = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Err(failed(turn, error)),
+        };
         turn.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
     }
 

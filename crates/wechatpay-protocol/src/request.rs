@@ -4,6 +4,7 @@
 //! server needs: the sandbox reads requests with it.
 
 use crate::check::{self, Context, Violation, ViolationKind};
+use crate::crypto::BRAND_RSA_SHA256;
 use crate::error::Invalid;
 use crate::sensitive::{self, Envelope};
 use crate::stamp::Stamp;
@@ -105,7 +106,7 @@ impl fmt::Debug for Prepared {
 /// # Errors
 /// Every violation there is.
 pub fn prepare(spec: &Spec, arguments: Value, context: &Context<'_>) -> Result<Prepared, Invalid> {
-    lay_out(spec, arguments, None, context, None)
+    lay_out(spec, arguments, None, context, &Sender::default())
 }
 
 /// [`prepare`] for an operation whose body is multipart: the fields become the `meta` part, which alone is signed.
@@ -118,7 +119,35 @@ pub fn prepare_upload(
     file: File<'_>,
     context: &Context<'_>,
 ) -> Result<Prepared, Invalid> {
-    lay_out(spec, arguments, Some(file), context, None)
+    lay_out(spec, arguments, Some(file), context, &Sender::default())
+}
+
+/// What the form of a request owes to who sends it.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sender<'a> {
+    /// Whose preferred key encrypts sensitive fields.
+    pub(crate) verifier: Option<&'a dyn Verifier>,
+    /// The brand's id, if a brand sends it.
+    pub(crate) brand_id: Option<&'a str>,
+}
+
+/// The field that names a brand. Where the brand itself calls, its signature names it and the field travels nowhere.
+pub const BRAND_ID: &str = "brand_id";
+
+/// Names the brand in its own request, so that all checks see it, and finds what keeps the brand from sending it.
+fn sent_by_brand(spec: &Spec, brand_id: &str, arguments: &mut Value) -> Option<Violation> {
+    if spec.brand_path().is_none() {
+        let message = "has no path for brands: only merchants and service providers call it".to_owned();
+        return Some(Violation { pointer: String::new(), kind: ViolationKind::Caller, message });
+    }
+    let Shape::Object(shapes) = spec.request() else { return None };
+    let fields = arguments.as_object_mut().filter(|_| shapes.iter().any(|field| field.name() == BRAND_ID))?;
+    let named = fields.entry(BRAND_ID).or_insert_with(|| brand_id.into());
+    (named.as_str() != Some(brand_id)).then(|| Violation {
+        pointer: format!("/{BRAND_ID}"),
+        kind: ViolationKind::Caller,
+        message: format!("must be the calling brand, {brand_id}"),
+    })
 }
 
 /// Lays out any request; what it marks as sensitive is encrypted with the key that the verifier prefers (P13).
@@ -127,10 +156,12 @@ pub(crate) fn lay_out(
     mut arguments: Value,
     file: Option<File<'_>>,
     context: &Context<'_>,
-    verifier: Option<&dyn Verifier>,
+    sender: &Sender<'_>,
 ) -> Result<Prepared, Invalid> {
     check::resolve_aliases(spec, &mut arguments);
+    let refused = sender.brand_id.and_then(|brand_id| sent_by_brand(spec, brand_id, &mut arguments));
     let mut violations = check::check(spec, &arguments, context);
+    violations.extend(refused);
     if let Some(file) = file
         && file.bytes.windows(BOUNDARY.len()).any(|window| window == BOUNDARY.as_bytes())
     {
@@ -139,7 +170,7 @@ pub(crate) fn lay_out(
     }
     let envelope = match sensitive::is_marked(spec.request()) {
         true if violations.is_empty() => {
-            let envelope = verifier.and_then(Envelope::of);
+            let envelope = sender.verifier.and_then(Envelope::of);
             sensitive::seal(spec.request(), &mut arguments, envelope.as_ref(), &mut violations);
             envelope
         }
@@ -149,7 +180,14 @@ pub(crate) fn lay_out(
         Value::Object(fields) => fields,
         _ => Map::new(),
     };
-    let target = target(spec, &mut fields, &mut violations);
+    let path = match sender.brand_id {
+        Some(_) => {
+            fields.remove(BRAND_ID);
+            spec.brand_path().unwrap_or_default()
+        }
+        None => spec.path(),
+    };
+    let target = target(path, spec.query(), &mut fields, &mut violations);
     let headers = headers(spec, &mut fields, &mut violations);
     let fields = match spec.body() {
         Body::None => Bytes::new(),
@@ -231,9 +269,9 @@ fn method(spec: &Spec) -> Method {
 }
 
 /// Takes the path and query fields out and makes the target of them.
-fn target(spec: &Spec, fields: &mut Map<String, Value>, violations: &mut Vec<Violation>) -> String {
-    let mut target = String::with_capacity(spec.path().len() + 64);
-    for segment in spec.path().split('/').skip(1) {
+fn target(path: &str, query: &[&str], fields: &mut Map<String, Value>, violations: &mut Vec<Violation>) -> String {
+    let mut target = String::with_capacity(path.len() + 64);
+    for segment in path.split('/').skip(1) {
         target.push('/');
         let Some(name) = parameter(segment) else {
             target.push_str(segment);
@@ -251,7 +289,7 @@ fn target(spec: &Spec, fields: &mut Map<String, Value>, violations: &mut Vec<Vio
         target.extend(utf8_percent_encode(&text, RESERVED));
     }
     let mut separator = '?';
-    for name in spec.query() {
+    for name in query {
         let Some(value) = fields.remove(*name) else { continue };
         target.push(separator);
         separator = '&';
@@ -361,9 +399,10 @@ pub fn message(method: &Method, target: &str, stamp: &Stamp, body: &[u8]) -> Vec
 /// The value of the `Authorization` header (P2).
 #[derive(Debug, Clone, Copy)]
 pub struct Authorization<'a> {
-    /// `WECHATPAY2-SHA256-RSA2048`, unless the signer is of another kind.
+    /// `WECHATPAY2-SHA256-RSA2048`, unless the signer is of another kind. That of brands is
+    /// [`BRAND_RSA_SHA256`].
     pub scheme: &'a str,
-    /// Merchant id.
+    /// Merchant id, or brand id under the scheme of brands, where the item is called `brand_id`.
     pub mchid: &'a str,
     /// Serial number of the merchant's certificate.
     pub serial_no: &'a str,
@@ -375,8 +414,9 @@ impl Authorization<'_> {
         let Self { scheme, mchid, serial_no } = self;
         let Stamp { timestamp, nonce } = stamp;
         let signature = STANDARD.encode(signature);
+        let caller = if *scheme == BRAND_RSA_SHA256 { BRAND_ID } else { "mchid" };
         format!(
-            "{scheme} mchid=\"{mchid}\",nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",\
+            "{scheme} {caller}=\"{mchid}\",nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",\
              serial_no=\"{serial_no}\",signature=\"{signature}\""
         )
     }
@@ -449,6 +489,8 @@ pub struct Route {
     pub spec: &'static Spec,
     /// Values of the path fields, decoded.
     pub path: Vec<(&'static str, String)>,
+    /// Whether it is the path for brands. The field `brand_id` is not in such a request.
+    pub brand: bool,
 }
 
 impl Route {
@@ -457,7 +499,8 @@ impl Route {
         specs
             .into_iter()
             .filter(|spec| spec.method().as_str() == method.as_str())
-            .filter_map(|spec| Some(Self { spec, path: match_path(spec.path(), path)? }))
+            .flat_map(|spec| [(Some(spec.path()), spec, false), (spec.brand_path(), spec, true)])
+            .filter_map(|(template, spec, brand)| Some(Self { spec, path: match_path(template?, path)?, brand }))
             .min_by_key(|route| route.path.len())
     }
 }
@@ -496,7 +539,7 @@ pub struct Unreadable {
 /// to refuse.
 ///
 /// # Errors
-/// A body that is no JSON object, or a query that cannot be decoded.
+/// A body that is no JSON object, a query that cannot be decoded, or a field that stands in two places.
 pub fn parse(route: &Route, query: Option<&str>, headers: &HeaderMap, body: &[u8]) -> Result<Value, Unreadable> {
     let mut fields = match route.spec.body() {
         Body::Json => match serde_json::from_slice(body) {
@@ -510,7 +553,13 @@ pub fn parse(route: &Route, query: Option<&str>, headers: &HeaderMap, body: &[u8
     let shape_of = |name: &str| shapes.iter().find(|field| field.name() == name).map(|field| field.shape());
 
     for (name, text) in &route.path {
-        fields.insert((*name).to_owned(), Value::String(text.clone()));
+        if fields.insert((*name).to_owned(), Value::String(text.clone())).is_some() {
+            return Err(unreadable(
+                "body",
+                &format!("/body/{name}"),
+                "the field travels in the path and in no other place",
+            ));
+        }
     }
     for pair in query.into_iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty()) {
         let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
@@ -526,13 +575,19 @@ pub fn parse(route: &Route, query: Option<&str>, headers: &HeaderMap, body: &[u8
         }
         let value = shape_of(&name).map_or_else(|| Value::String(text.clone()), |shape| typed(shape, &text));
         if fields.insert(name.clone(), value).is_some() {
-            return Err(unreadable("query", &name, "the parameter stands there twice"));
+            return Err(unreadable("query", &name, "the parameter stands there twice, or in the body too"));
         }
     }
     for name in route.spec.header() {
         if let Some(text) = headers.get(*name).and_then(|value| value.to_str().ok()) {
             let value = shape_of(name).map_or_else(|| Value::String(text.to_owned()), |shape| typed(shape, text));
-            fields.insert((*name).to_owned(), value);
+            if fields.insert((*name).to_owned(), value).is_some() {
+                return Err(unreadable(
+                    "body",
+                    &format!("/body/{name}"),
+                    "the field travels in a header and in no other place",
+                ));
+            }
         }
     }
     Ok(Value::Object(fields))

@@ -1,13 +1,15 @@
 //! From the bytes of an answer to a verified value, or to an error that says what happened.
 
-use crate::error::{ApiError, DecodeError, Error, Pending, Unverified, UnverifiedReason};
+use crate::crypto::{BRAND_RSA_SHA256, Decryptor, RSA_SHA256};
+use crate::error::{ApiError, BoxError, DecodeError, Error, Pending, Unverified, UnverifiedReason};
+use crate::sensitive;
 use crate::trust::Verifier;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{DATE, HeaderMap, RETRY_AFTER};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
 use wechatpay_model::operation::{Answer, ErrorRow, Spec};
@@ -118,7 +120,7 @@ pub fn verify(headers: &HeaderMap, body: &[u8], verifier: &dyn Verifier, now: i6
         return Err(UnverifiedReason::Probe);
     }
     let key = verifier.key(serial).ok_or_else(|| UnverifiedReason::UnknownSerial(serial.to_owned()))?;
-    if let Some(named) = signature_type.filter(|named| *named != key.signature_type()) {
+    if let Some(named) = signature_type.filter(|named| !is_type_of(named, key.signature_type())) {
         return Err(UnverifiedReason::UnknownType(named.to_owned()));
     }
     let signature = STANDARD.decode(signature).map_err(|_| UnverifiedReason::MalformedHeader(SIGNATURE))?;
@@ -128,6 +130,11 @@ pub fn verify(headers: &HeaderMap, body: &[u8], verifier: &dyn Verifier, now: i6
     } else {
         Err(UnverifiedReason::Mismatch)
     }
+}
+
+/// Whether a signature of the named type is one of that type: RSA has another name in what is signed for a brand.
+fn is_type_of(named: &str, made: &str) -> bool {
+    named == made || named == BRAND_RSA_SHA256 && made == RSA_SHA256
 }
 
 /// The message that an answer or a notification is signed over: three lines, each with its line feed (P7).
@@ -203,23 +210,38 @@ fn letters(text: &str) -> String {
 /// # Errors
 /// [`Error::Decode`]; an operation that answers nothing accepts an empty body and nothing else.
 pub fn decode<R: DeserializeOwned>(answer: Answer, verified: &Verified) -> Result<R, Error> {
-    let fail = |path: String, source| {
-        let (request_id, body) = (verified.request_id.clone(), verified.body.clone());
-        let status = verified.status.as_u16();
-        Err(Error::Decode(Box::new(DecodeError { status, path, request_id, body, source })))
-    };
     let json: &[u8] = match answer {
         Answer::Empty if verified.body.is_empty() => b"null",
-        Answer::Empty => return fail("the body".to_owned(), "it should be empty and is not".into()),
+        Answer::Empty => return Err(unreadable(verified, "the body", "it should be empty and is not")),
         _ => &verified.body,
     };
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let value = match serde_path_to_error::deserialize(&mut reader) {
-        Ok(value) => value,
-        Err(error) => return fail(error.path().to_string(), error.into_inner().into()),
-    };
-    match reader.end() {
-        Ok(()) => Ok(value),
-        Err(error) => fail("the end of the body".to_owned(), error.into()),
-    }
+    let value = read(&mut reader, verified)?;
+    reader.end().map_err(|error| unreadable(verified, "the end of the body", error))?;
+    Ok(value)
+}
+
+/// [`decode`] for an answer of which these places are encrypted (P13).
+pub(crate) fn decode_sealed<R: DeserializeOwned>(
+    sealed: &[&str],
+    verified: &Verified,
+    decryptor: Option<&dyn Decryptor>,
+) -> Result<R, Error> {
+    let mut value: Value = decode(Answer::Json, verified)?;
+    sensitive::open(sealed, &mut value, decryptor).map_err(|(place, error)| unreadable(verified, &place, error))?;
+    read(value, verified)
+}
+
+fn read<'de, R: DeserializeOwned, D>(reader: D, verified: &Verified) -> Result<R, Error>
+where
+    D: Deserializer<'de, Error = serde_json::Error>,
+{
+    serde_path_to_error::deserialize(reader)
+        .map_err(|error| unreadable(verified, &error.path().to_string(), error.into_inner()))
+}
+
+fn unreadable(verified: &Verified, path: &str, source: impl Into<BoxError>) -> Error {
+    let Verified { status, request_id, body, .. } = verified.clone();
+    let (path, source) = (path.to_owned(), source.into());
+    Error::Decode(Box::new(DecodeError { status: status.as_u16(), path, request_id, body, source }))
 }

@@ -1,7 +1,7 @@
 //! Fields that the documents want encrypted (敏感信息), as their schemas mark them (P13).
 
 use crate::check::{Violation, ViolationKind};
-use crate::crypto::{Encryptor, VerifyingKey};
+use crate::crypto::{CipherError, Decryptor, Encryptor, VerifyingKey};
 use crate::trust::Verifier;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -37,6 +37,58 @@ pub(crate) fn is_marked(shape: &Shape) -> bool {
 pub(crate) fn seal(shape: &Shape, value: &mut Value, envelope: Option<&Envelope>, violations: &mut Vec<Violation>) {
     let encryptor = envelope.and_then(|envelope| envelope.key.encryptor());
     Seal { encryptor, pointer: String::new(), violations }.walk(shape, value);
+}
+
+/// Decrypts the texts at these places of an answer where they stand. What is absent or empty is passed over, and so is
+/// what is no text, for the type of the answer to refuse.
+///
+/// # Errors
+/// The place, and why its text does not open.
+pub(crate) fn open(
+    places: &[&str],
+    answer: &mut Value,
+    decryptor: Option<&dyn Decryptor>,
+) -> Result<(), (String, CipherError)> {
+    for place in places {
+        let path: Vec<_> = place.split('/').skip(1).collect();
+        open_at(&path, answer, &mut String::new(), decryptor)?;
+    }
+    Ok(())
+}
+
+fn open_at(
+    path: &[&str],
+    value: &mut Value,
+    pointer: &mut String,
+    decryptor: Option<&dyn Decryptor>,
+) -> Result<(), (String, CipherError)> {
+    let fail = |error| (pointer.clone(), error);
+    let len = pointer.len();
+    match (path.split_first(), value) {
+        (None, Value::String(text)) if !text.is_empty() => {
+            let decryptor = decryptor.ok_or(CipherError::NoKey).map_err(fail)?;
+            let sealed = STANDARD.decode(&*text).map_err(|_| fail(CipherError::Refused))?;
+            let plain = decryptor.decrypt(&sealed).map_err(fail)?;
+            *text = std::str::from_utf8(&plain).map_err(|_| fail(CipherError::Refused))?.to_owned();
+        }
+        (Some((&"*", rest)), Value::Array(items)) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                pointer.push_str(&format!("/{index}"));
+                open_at(rest, item, pointer, decryptor)?;
+                pointer.truncate(len);
+            }
+        }
+        (Some((name, rest)), Value::Object(fields)) => {
+            if let Some(field) = fields.get_mut(*name) {
+                pointer.push('/');
+                pointer.push_str(name);
+                open_at(rest, field, pointer, decryptor)?;
+                pointer.truncate(len);
+            }
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 struct Seal<'a> {

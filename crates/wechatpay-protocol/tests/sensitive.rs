@@ -5,6 +5,9 @@
 #![cfg(any(feature = "aws-lc-rs", feature = "rsa"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test helpers")]
 
+#[cfg(all(feature = "aws-lc-rs", feature = "rsa"))]
+mod platform;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,4 +103,92 @@ fn the_rsa_provider_never_decrypts() {
     let error = DecryptingKey.decrypt(&[0; 256]).unwrap_err();
     assert_eq!(error, CipherError::Unsupported("rsa"));
     assert_eq!(error.to_string(), "the provider rsa does not decrypt; use aws_lc::DecryptingKey");
+}
+
+/// Answers of a schema of its own: no coupon operation has a sensitive field.
+#[cfg(all(feature = "aws-lc-rs", feature = "rsa"))]
+mod answers {
+    use super::{fixture, openssl, platform};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use platform::{Message, PUBLIC_KEY_ID, certificate, signer};
+    use serde_json::{Value, json};
+    use wechatpay_protocol::crypto::{CipherError, Decryptor, aws_lc, rsa};
+    use wechatpay_protocol::model::Spec;
+    use wechatpay_protocol::model::operation::{Body, Method, Shape};
+    use wechatpay_protocol::{Client, Error, Merchant, Stamper, SystemStamper, TransportError, Trust};
+
+    type Key = Option<Box<dyn Decryptor>>;
+
+    static NOTHING: Shape = Shape::Object(&[]);
+    static GET: Spec = Spec::new("payees.get", Method::Get, "/v3/payees", Body::None, &NOTHING).with_sealed(&[
+        "/name",
+        "/payees/*/id_card",
+        "/payees/*/card/holder",
+    ]);
+
+    fn seal(plain: &str) -> String {
+        STANDARD.encode(openssl("-encrypt", "rsa2048.pub.pem", plain.as_bytes()).unwrap())
+    }
+
+    /// What the client makes of this answer.
+    fn read(answer: &Value, decryptor: Key) -> Result<Value, Error> {
+        let body = answer.to_string();
+        let transport = move |_: http::Request<Bytes>| {
+            let message = Message::signed(&signer("old"), PUBLIC_KEY_ID, SystemStamper.now(), "n", body.clone());
+            let mut response = http::Response::new(Full::new(Bytes::from(message.body)));
+            *response.headers_mut() = message.headers;
+            std::future::ready(Ok::<_, TransportError>(response))
+        };
+        let key = aws_lc::VerifyingKey::from_certificate(&certificate("old")).unwrap();
+        let trust = Trust::new().with_public_key(PUBLIC_KEY_ID, key);
+        let mut client = Client::new(transport, Merchant::new("1900000109", "AB", signer("new")), trust);
+        if let Some(decryptor) = decryptor {
+            client = client.with_decryptor(std::sync::Arc::<dyn Decryptor>::from(decryptor));
+        }
+        let mut call = std::pin::pin!(client.call(&GET, json!({})));
+        match call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(outcome) => outcome.map(|reply| reply.value),
+            std::task::Poll::Pending => panic!("nothing here waits"),
+        }
+    }
+
+    fn aws() -> Key {
+        Some(Box::new(aws_lc::DecryptingKey::from_pem(&fixture("rsa2048.key.pem")).unwrap()))
+    }
+
+    #[test]
+    fn p13_marked_fields_of_an_answer_are_decrypted_where_they_stand() {
+        let answer = json!({
+            "name": seal("张三"),
+            "note": "n",
+            "payees": [{"id_card": seal("1")}, {"id_card": "", "card": {"holder": seal("李四"), "no": "x"}}, {"id_card": 7}, 5],
+        });
+        let opened = json!({
+            "name": "张三",
+            "note": "n",
+            "payees": [{"id_card": "1"}, {"id_card": "", "card": {"holder": "李四", "no": "x"}}, {"id_card": 7}, 5],
+        });
+        assert_eq!(read(&answer, aws()).unwrap(), opened);
+        assert_eq!(read(&json!({"payees": {}}), None).unwrap(), json!({"payees": {}}), "there is nothing to decrypt");
+    }
+
+    #[test]
+    fn p13_what_does_not_decrypt_says_where_and_why() {
+        let answer = json!({"payees": [{}, {"id_card": seal("1")}]});
+        let other = aws_lc::DecryptingKey::from_pem(&fixture("rsa4096.key.pem")).unwrap();
+        let cases: [(Value, Key, CipherError); 4] = [
+            (answer.clone(), None, CipherError::NoKey),
+            (answer.clone(), Some(Box::new(rsa::DecryptingKey)), CipherError::Unsupported("rsa")),
+            (answer, Some(Box::new(other)), CipherError::Refused),
+            (json!({"payees": [{}, {"id_card": "not base64"}]}), aws(), CipherError::Refused),
+        ];
+        for (answer, decryptor, wanted) in cases {
+            let Err(Error::Decode(error)) = read(&answer, decryptor) else { panic!("{wanted}") };
+            assert_eq!((error.path.as_str(), error.source.downcast_ref()), ("/payees/1/id_card", Some(&wanted)));
+            assert!(!error.body.is_empty(), "the answer is not lost");
+        }
+    }
 }

@@ -5,20 +5,24 @@
 
 mod platform;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use platform::{APIV3_KEY, EC, Message, NEW, OLD, PUBLIC_KEY_ID, apiv3_key, certificate, fixture, seal, signer};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use wechatpay_protocol::certificates::{
     Certificates, CertificatesError, Changed, EntryFault, MOST_CERTIFICATES, ReadError, SealedError, Skipped,
 };
 use wechatpay_protocol::crypto::{KeyFault, OpenError, aws_lc};
-use wechatpay_protocol::{Trust, UnverifiedReason, Verifier, response};
+use wechatpay_protocol::{
+    BoxError, Client, Merchant, RefreshError, Stamper, Transport, TransportError, Trust, UnverifiedReason, Verifier,
+    response,
+};
 
 /// 2029-05-28: the old certificate ends in three days, the new one is a week old.
 const NOW: i64 = 1_874_620_800;
@@ -292,12 +296,14 @@ fn one_at_a_time_and_not_too_often() {
     let guard = certificates.begin_refresh(EARLY).unwrap();
     assert!(!certificates.may_refresh(EARLY + DAY) && certificates.begin_refresh(EARLY + DAY).is_none());
 
-    // One that failed is followed by a minute of rest.
+    // One that was given up on leaves no trace, one that failed is followed by a minute of rest.
     drop(guard);
+    certificates.begin_refresh(EARLY).unwrap().fail();
     assert!(certificates.begin_refresh(EARLY + MINUTE - 1).is_none());
     let guard = certificates.begin_refresh(EARLY + MINUTE).unwrap();
     let refused = guard.finish(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>", EARLY + MINUTE);
-    assert_eq!(refused, Err(CertificatesError::Refused { status: 502, code: String::new() }));
+    assert_eq!(refused.unwrap_err().to_string(), "platform certificates: refused: 502");
+    drop(certificates.begin_refresh(EARLY + MINUTE));
     assert!(!certificates.may_refresh(EARLY + MINUTE) && certificates.may_refresh(EARLY + 2 * MINUTE));
 
     // One that brought something is not: an unknown serial right after it may be the next rotation.
@@ -322,7 +328,7 @@ fn one_at_a_time_and_not_too_often() {
                 if let Some(guard) = certificates.begin_refresh(EARLY) {
                     turns.fetch_add(1, Ordering::Relaxed);
                     std::thread::sleep(Duration::from_millis(50));
-                    drop(guard);
+                    guard.fail();
                 }
                 assert!(certificates.wait(Duration::from_secs(10)));
             });
@@ -405,7 +411,11 @@ fn a_merchant_without_certificates() {
     };
     let unsigned = Message { now: EARLY, headers: HeaderMap::new(), body: body.into() };
     let signed = Message::signed(&signer("new"), PUBLIC_KEY_ID, EARLY, "n", body);
-    let refused = |status, code: &str| Err(CertificatesError::Refused { status, code: code.into() });
+    let refused = |status, code: &str, message: &str| {
+        let (code, message) = (code.into(), message.into());
+        Err(CertificatesError::Refused { status, code, message, request_id: None })
+    };
+    let says = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。";
 
     for message in [&unsigned, &signed] {
         let certificates = certificates().with_public_key(PUBLIC_KEY_ID, key("new"));
@@ -422,9 +432,9 @@ fn a_merchant_without_certificates() {
 
     // Another refusal is none of this kind.
     let certificates = certificates().with_public_key(PUBLIC_KEY_ID, key("new"));
-    assert_eq!(finish(&certificates, &unsigned, StatusCode::FORBIDDEN), refused(403, "RESOURCE_NOT_EXISTS"));
+    assert_eq!(finish(&certificates, &unsigned, StatusCode::FORBIDDEN), refused(403, "RESOURCE_NOT_EXISTS", says));
     let page = Message { now: EARLY + HOUR, body: b"<html>404".into(), ..unsigned.clone() };
-    assert_eq!(finish(&certificates, &page, StatusCode::NOT_FOUND), refused(404, ""));
+    assert_eq!(finish(&certificates, &page, StatusCode::NOT_FOUND), refused(404, "", ""));
     // A signature that does not fit is noticed.
     let forged = Message { now: EARLY + 100, ..signed.clone() }.with("wechatpay-nonce", Some("x"));
     let unverified = Err(CertificatesError::Unverified(UnverifiedReason::Mismatch));
@@ -436,8 +446,12 @@ fn a_merchant_without_certificates() {
     // Against certificates that are held, only a signed one counts; they stay until they end.
     let certificates = self::certificates().with_public_key(PUBLIC_KEY_ID, key("new"));
     accept(&certificates, &old_answer(EARLY)).unwrap();
-    assert_eq!(finish(&certificates, &unsigned, StatusCode::NOT_FOUND), refused(404, "RESOURCE_NOT_EXISTS"));
-    let later = Message { now: EARLY + 100, ..signed };
+    assert_eq!(finish(&certificates, &unsigned, StatusCode::NOT_FOUND), refused(404, "RESOURCE_NOT_EXISTS", says));
+    let mut named = Message { now: EARLY + MINUTE, ..unsigned.clone() };
+    named.headers.insert("request-id", "08F7-1".parse().unwrap());
+    let error = finish(&certificates, &named, StatusCode::FORBIDDEN).unwrap_err().to_string();
+    assert!(error.contains(says) && error.ends_with("(Request-ID 08F7-1)"), "{error}");
+    let later = Message { now: EARLY + 200, ..signed };
     assert!(finish(&certificates, &later, StatusCode::NOT_FOUND).unwrap().none);
     assert!(believes(&certificates, ("old", OLD), EARLY));
 }
@@ -499,4 +513,62 @@ fn debug_shows_serials_and_no_secret() {
     assert!(shown.contains(OLD) && shown.contains(PUBLIC_KEY_ID) && !shown.contains(APIV3_KEY), "{shown}");
     let error = self::certificates().with_certificate("-").unwrap_err();
     assert_eq!(error.fault(), KeyFault::NotPem);
+}
+
+#[test]
+fn a_refresh_that_is_given_up_midway_is_no_failure() {
+    /// Never answers at first, then fails, then answers.
+    #[derive(Clone, Default)]
+    struct Moody(Arc<AtomicUsize>);
+    impl Transport for Moody {
+        type Body = http_body_util::Full<Bytes>;
+        async fn call(&self, _: http::Request<Bytes>) -> Result<http::Response<Self::Body>, TransportError> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => std::future::pending().await,
+                1 => Err(TransportError::interrupted("cut")),
+                _ => {
+                    let message = old_answer(EARLY);
+                    let mut response = http::Response::new(Bytes::from(message.body).into());
+                    *response.headers_mut() = message.headers;
+                    Ok(response)
+                }
+            }
+        }
+    }
+    #[derive(Clone)]
+    struct At(Arc<AtomicI64>);
+    impl Stamper for At {
+        fn now(&self) -> i64 {
+            self.0.load(Ordering::Relaxed)
+        }
+        fn nonce(&self) -> Result<String, BoxError> {
+            Ok("n".to_owned())
+        }
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn jitter(&self) -> u16 {
+            0
+        }
+    }
+    let (certificates, clock) = (Arc::new(certificates()), At(Arc::new(EARLY.into())));
+    let merchant = Merchant::new("1900000109", "AB", signer("old"));
+    let client = Client::new(Moody::default(), merchant, Arc::clone(&certificates)).with_stamper(clock.clone());
+    let mut context = Context::from_waker(Waker::noop());
+
+    let mut refresh = Box::pin(client.refresh_certificates());
+    assert!(refresh.as_mut().poll(&mut context).is_pending() && !certificates.may_refresh(EARLY));
+    drop(refresh);
+    assert!(certificates.may_refresh(EARLY), "nothing failed, so nothing rests");
+
+    let failed = pin!(client.refresh_certificates()).poll(&mut context);
+    assert!(matches!(failed, Poll::Ready(Err(RefreshError::Call(_)))), "{failed:?}");
+    assert!(!certificates.may_refresh(EARLY + MINUTE - 1));
+    // Given up on while the rest is over: the failure before it is forgotten no sooner than it would have been.
+    drop(certificates.begin_refresh(EARLY + MINUTE));
+    assert!(!certificates.may_refresh(EARLY + MINUTE - 1) && certificates.may_refresh(EARLY + MINUTE));
+
+    clock.0.store(EARLY + MINUTE, Ordering::Relaxed);
+    let Poll::Ready(Ok(changed)) = pin!(client.refresh_certificates()).poll(&mut context) else { panic!() };
+    assert_eq!(changed.added, [OLD]);
 }

@@ -26,7 +26,20 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use http_body_util::combinators::MapErr;
 use std::time::Duration;
+use wechatpay_protocol::retry::Sleep;
 use wechatpay_protocol::{Transport, TransportError, TransportErrorKind};
+
+/// The timer of a tokio runtime, for `with_retry` and `keep_certificates_fresh`; a blocking client takes
+/// [`std::thread::sleep`].
+///
+/// ```
+/// # fn retrying<T: wechatpay_protocol::Transport>(client: wechatpay_protocol::Client<T>) {
+/// let client = client.with_retry(wechatpay_protocol::RetryPolicy::default(), wechatpay_reqwest::timer);
+/// # }
+/// ```
+pub fn timer(duration: Duration) -> Sleep {
+    Box::pin(tokio::time::sleep(duration))
+}
 
 /// Time to make a connection, unless a builder of your own says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

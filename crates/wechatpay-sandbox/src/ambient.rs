@@ -1,5 +1,7 @@
 //! Time, and everything that looks random: the only place of the sandbox that reads the machine's clock.
 
+use aws_lc_rs::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
 use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -23,6 +25,16 @@ pub enum Clock {
 pub(crate) struct Ambient {
     clock: Clock,
     offset: i64,
+    seed: u64,
+    drawn: u64,
+}
+
+/// Where clock and numbers stand.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Moment {
+    /// Unix time in seconds.
+    now: i64,
     seed: u64,
     drawn: u64,
 }
@@ -60,6 +72,21 @@ impl Ambient {
         Ok(())
     }
 
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.now(), seed: self.seed, drawn: self.drawn }
+    }
+
+    /// Goes on from a moment; a clock that stands still goes on standing still.
+    pub(crate) fn resume(&mut self, moment: Moment) -> Result<(), String> {
+        self.set(moment.now)?;
+        (self.seed, self.drawn) = (moment.seed, moment.drawn);
+        Ok(())
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// `system` or `virtual`.
     pub(crate) fn clock_name(&self) -> &'static str {
         match self.clock {
@@ -79,12 +106,21 @@ impl Ambient {
 
     /// The next number of the SplitMix64 sequence that the seed begins.
     pub(crate) fn draw(&mut self) -> u64 {
-        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
         self.drawn = self.drawn.wrapping_add(1);
-        let mut z = self.seed.wrapping_add(self.drawn.wrapping_mul(STEP));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        mix(self.seed, self.drawn)
+    }
+
+    /// Numbers of their own for something that happens at its own pace: they follow from the seed and this name, and
+    /// drawing them changes no others.
+    pub(crate) fn apart(&self, name: &str) -> Self {
+        let digest = digest(&SHA256, format!("{} {name}", self.seed).as_bytes());
+        let seed = digest.as_ref().iter().take(8).fold(0, |seed: u64, byte| seed << 8 | u64::from(*byte));
+        Self { clock: self.clock, offset: self.offset, seed, drawn: 0 }
+    }
+
+    /// Whether something happens that happens so many times in a thousand. Draws nothing where it never does.
+    pub(crate) fn chance(&mut self, in_a_thousand: u32) -> bool {
+        in_a_thousand > 0 && self.draw() % 1000 < u64::from(in_a_thousand)
     }
 
     /// So many letters and digits.
@@ -127,7 +163,17 @@ impl Ambient {
     }
 }
 
-fn system_seconds() -> i64 {
+/// The nth number of the SplitMix64 sequence that a seed begins.
+pub(crate) fn mix(seed: u64, nth: u64) -> u64 {
+    const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut z = seed.wrapping_add(nth.wrapping_mul(STEP));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Unix time of the machine's clock, in seconds.
+pub(crate) fn system_seconds() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(since).unwrap_or(i64::MAX)
 }
@@ -187,6 +233,21 @@ mod tests {
         assert!(letters.len() == 32 && letters.bytes().all(|b| b.is_ascii_alphanumeric()), "{letters}");
         assert!(digits.len() == 8 && !digits.starts_with('0'), "{digits}");
         assert_eq!(id.len(), 32, "{id}");
+    }
+
+    #[test]
+    fn numbers_apart_follow_from_the_seed_and_change_no_others() {
+        let mut ambient = Ambient::new(Clock::Virtual(0), 7);
+        let apart = |ambient: &Ambient, name: &str| ambient.apart(name).letters(12);
+        let letters = apart(&ambient, "a");
+        let drawn = ambient.draw();
+        assert_eq!(apart(&ambient, "a"), letters);
+        assert_ne!(apart(&ambient, "b"), letters);
+        assert_ne!(apart(&Ambient::new(Clock::Virtual(0), 8), "a"), letters);
+        assert_eq!(Ambient::new(Clock::Virtual(0), 7).draw(), drawn);
+        let happened = (0..1000).filter(|_| ambient.chance(100)).count();
+        assert!((50..150).contains(&happened), "{happened}");
+        assert!(ambient.chance(1000) && !ambient.chance(0));
     }
 
     #[test]

@@ -4,34 +4,43 @@
 //! limits that span fields, state). Everything is decided under one lock, so that requests have an order.
 
 use crate::World;
+use crate::ambient::Ambient;
 use crate::answer::{self, Answer, Outcome};
-use crate::authorize::{self, Reason, Refused, Signed, Window};
+use crate::authorize::{self, BRAND_SCHEME, Reason, Refused, SCHEME, Signed, Window};
+use crate::control::Peer;
+use crate::courier::Signals;
 use crate::explain::{self, Cause, Clock, Explanation};
-use crate::faults::{Fault, GATEWAY_PAGE};
-use crate::keys::{Keys, Merchant, Platform};
-use crate::log::{Basis, Checks, Exchange, Verdict, cut};
+use crate::faults::{Asked, Fault, GATEWAY_PAGE};
+use crate::keys::{Keys, Merchant, Platform, SigningKey};
+use crate::log::{Basis, Exchange, Verdict, cut};
 use crate::multipart;
+use crate::rates::{self, Limit};
 use crate::rules::{self, Facts};
 use crate::schema::{Forms, Violation};
 use crate::settings::{Settings, SignWith};
+use crate::socket::{Break, Broken};
 use crate::state::{Act, Call, FILE_PATH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wechatpay_model::operation::{self, Body, Idempotency, Spec};
-use wechatpay_protocol::request::{self, Route};
+use std::time::Duration;
+use wechatpay_model::operation::{self, Body, Idempotency, Per, Spec};
+use wechatpay_protocol::request::{self, BRAND_ID, Route};
 
-const TIMESTAMP: HeaderName = HeaderName::from_static("wechatpay-timestamp");
-const NONCE: HeaderName = HeaderName::from_static("wechatpay-nonce");
-const SIGNATURE: HeaderName = HeaderName::from_static("wechatpay-signature");
-const SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
-const SIGNATURE_TYPE: HeaderName = HeaderName::from_static("wechatpay-signature-type");
+pub(crate) const TIMESTAMP: HeaderName = HeaderName::from_static("wechatpay-timestamp");
+pub(crate) const NONCE: HeaderName = HeaderName::from_static("wechatpay-nonce");
+pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("wechatpay-signature");
+pub(crate) const SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
+pub(crate) const SIGNATURE_TYPE: HeaderName = HeaderName::from_static("wechatpay-signature-type");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// How a signature begins that is a probe, and must not be believed.
+pub(crate) const PROBE: &str = "WECHATPAY/SIGNTEST/";
 
 /// How far off the faults `stale` and `future` are, in seconds.
 const FAR: i64 = 600;
@@ -42,26 +51,48 @@ const EXPLAINED: usize = 2000;
 /// What all requests share.
 pub(crate) struct Api {
     pub(crate) keys: Keys,
+    pub(crate) signals: Arc<Signals>,
     forms: Forms,
     world: Mutex<World>,
 }
 
-/// Who signs an answer: the platform's newest certificate, or the public key.
-struct Hand {
+/// Who signs: the platform's newest certificate, or the public key.
+pub(crate) struct Hand {
     certificate: bool,
+    /// Whether it signs for a brand.
+    brand: bool,
     platform: Option<Arc<Platform>>,
+}
+
+impl Hand {
+    pub(crate) fn key<'k>(&'k self, keys: &'k Keys) -> &'k SigningKey {
+        let platform = self.platform.as_deref().filter(|_| self.certificate);
+        platform.map_or(&keys.public_key, |platform| &platform.key)
+    }
+}
+
+/// The signature over a body, at a time and with a nonce, in base64.
+pub(crate) fn signature(key: &SigningKey, timestamp: i64, nonce: &str, body: &[u8]) -> Option<String> {
+    let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
+    message.extend_from_slice(body);
+    message.push(b'\n');
+    key.sign(&message).map(|signature| STANDARD.encode(signature))
 }
 
 /// What becomes of a request.
 pub(crate) enum Handled {
     Reply(Response<Bytes>),
-    /// The connection is closed without an answer.
-    HangUp,
+    /// The answer breaks on the socket.
+    Broken(Broken),
 }
+
+/// Marks a request that came over TLS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Secure;
 
 impl Api {
     pub(crate) fn new(keys: Keys, world: World) -> Self {
-        Self { keys, forms: Forms::default(), world: Mutex::new(world) }
+        Self { keys, signals: Arc::clone(&world.signals), forms: Forms::default(), world: Mutex::new(world) }
     }
 
     /// The world, locked. A panic elsewhere does not make it unusable: each change of it is complete in itself.
@@ -79,40 +110,40 @@ impl Api {
     pub(crate) fn handle(&self, parts: &Parts, body: &[u8]) -> Handled {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let mut world = self.world();
-        let mut exchange = Exchange {
-            id: 0,
-            request_id: world.ambient.request_id(),
-            time: world.ambient.now_text(),
-            method: parts.method.to_string(),
-            target: cut(target, 2000).to_owned(),
-            mchid: None,
-            operation: None,
-            status: None,
-            code: None,
-            checks: Checks::default(),
-            basis: Basis::Sandbox,
-            why: String::new(),
-            violations: Vec::new(),
-            fault: None,
-            explanation: None,
-        };
-        let fault = match Fault::asked(&parts.headers) {
-            Ok(fault) => fault,
+        let mut exchange = world.exchange(parts.method.as_str(), target);
+        let asked = match Fault::asked(&parts.headers) {
+            Ok(Some(asked)) => Some(asked),
+            Ok(None) => world.faults.pick(|| Some(find_route(&parts.method, parts.uri.path()).ok()?.spec.id())),
             Err(message) => return self.deliver(world, exchange, *Answer::own(400, message), parts, None),
         };
-        if let Some((fault @ (Fault::Refuse | Fault::Html502), name)) = &fault {
-            exchange.fault = Some(name.clone());
+        let arrived = Arrived { parts, target, body, asked: asked.as_ref() };
+        if let Some(asked) = &asked
+            && let Some(handled) = unseen(&asked.fault, &arrived)
+        {
+            exchange.apply(asked);
             exchange.why = "fault: nothing was acted upon".to_owned();
-            exchange.status = (*fault == Fault::Html502).then_some(502);
-            world.log.push(exchange);
-            return if *fault == Fault::Html502 { Handled::Reply(page()) } else { Handled::HangUp };
+            exchange.status = match &handled {
+                Handled::Reply(response) => Some(response.status().as_u16()),
+                Handled::Broken(_) => None,
+            };
+            world.record(exchange);
+            return handled;
         }
-        let arrived = Arrived { parts, target, body, fault: fault.as_ref() };
         let answer = match self.judge(&mut world, &mut exchange, &arrived) {
+            Ok(answer) if of_brand(&parts.headers) => unname_brand(answer),
             Ok(answer) => answer,
             Err(refusal) => *refusal,
         };
-        self.deliver(world, exchange, answer, parts, fault)
+        self.deliver(world, exchange, answer, parts, asked)
+    }
+
+    /// Logs what was refused before it was a request to the API.
+    pub(crate) fn turn_away(&self, method: &str, target: &str, status: Option<u16>, why: &str) {
+        let mut world = self.world();
+        // It takes no number, so that the ids of requests do not depend on it.
+        let mut exchange = Exchange::new(String::new(), world.ambient.now_text(), method, target);
+        (exchange.status, exchange.why) = (status, why.to_owned());
+        world.record(exchange);
     }
 
     /// Leads a request through the checks.
@@ -147,19 +178,32 @@ impl Api {
             return outcome;
         }
         let route = find_route(&arrived.parts.method, arrived.parts.uri.path())?;
+        if route.brand != merchant.brand {
+            let refused = Refused { reason: Reason::OtherDoor, message: Vec::new() };
+            exchange.explanation = Some(Box::new(self.explain(world, arrived, &refused, None)));
+            return Err(sign_error(&refused, signed));
+        }
+        if merchant.brand {
+            self.check_announced(&arrived.parts.headers)?;
+        }
         checks.route = Verdict::Ok;
         let spec = route.spec;
         exchange.operation = Some(spec.id());
-        if let Some((fault, name)) = arrived.fault
-            && let Some(instead) = fault.instead(spec)
+        if let Some(asked) = arrived.asked
+            && let Some(instead) = asked.fault.instead(spec)
         {
-            exchange.fault = Some(name.clone());
+            exchange.apply(asked);
             return Err(instead);
         }
+
+        check_rate(world, spec, &merchant.mchid, arrived.parts)?;
 
         checks.schema = Verdict::Failed;
         let form = self.forms.get(spec).map_err(|message| Answer::own(500, message))?;
         let mut request = read(&route, arrived, upload.as_ref())?;
+        if merchant.brand {
+            name_brand(spec, &mut request, &merchant.mchid)?;
+        }
         form.resolve_aliases(&mut request);
         let act = Act::find(spec);
         let mut violations = form.violations(&request);
@@ -198,8 +242,18 @@ impl Api {
         let keys = &self.keys;
         let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
         let outcome = (act.run)(&mut call);
+        world.ring();
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         outcome
+    }
+
+    /// A brand must announce the public key that it verifies with.
+    fn check_announced(&self, headers: &HeaderMap) -> Outcome<()> {
+        if headers.get(SERIAL).is_some_and(|serial| serial.as_bytes() == self.keys.public_key.id.as_bytes()) {
+            return Ok(());
+        }
+        let why = "a brand names the id of WeChat Pay's public key in Wechatpay-Serial, and this is not it";
+        Err(Answer::refuse(400, "INVALID_REQUEST", "Wechatpay-Serial 错误", Basis::Documented, why))
     }
 
     /// Finds out who calls, and that the nonce is a fresh one.
@@ -245,39 +299,49 @@ impl Api {
         mut exchange: Exchange,
         answer: Answer,
         parts: &Parts,
-        fault: Option<(Fault, String)>,
+        asked: Option<Asked>,
     ) -> Handled {
         let request_id = exchange.request_id.clone();
         exchange.status = Some(answer.status);
         exchange.code = answer.code().map(str::to_owned);
         exchange.basis = answer.basis;
         exchange.why = answer.why.to_string();
-        // A signature fault needs a signature; a lost answer only an answer, and a file can be changed too.
-        let fault = fault.filter(|(fault, _)| match fault {
-            Fault::LoseReply => true,
+        // A signature fault needs a signature; a break on the socket only an answer, and a file can be changed too.
+        let asked = asked.filter(|asked| match &asked.fault {
+            Fault::After(..) => true,
             Fault::Tamper if answer.file.is_some() => true,
-            fault => answer.signed && fault.is_of_signature(),
+            fault => answer.signed && fault.spoils(),
         });
-        let (fault, name) = fault.unzip();
-        exchange.fault = exchange.fault.or(name);
-        if fault == Some(Fault::LoseReply) {
-            exchange.status = None;
-            world.log.push(exchange);
-            return Handled::HangUp;
+        let World { ambient, settings, .. } = &mut *world;
+        let probe = answer.signed && asked.is_none() && ambient.chance(settings.probes_in_answers);
+        let asked = asked.or_else(|| probe.then(Asked::probe));
+        if let Some(asked) = &asked {
+            exchange.apply(asked);
         }
-        let hand = self.signer(&world.settings, &parts.headers, exchange.operation);
+        let fault = asked.map(|asked| asked.fault);
+        if matches!(fault, Some(Fault::After(Break::Close | Break::Reset, _))) {
+            exchange.status = None;
+        }
+        let World { ambient, settings, .. } = &mut *world;
+        let hand = self.signer(settings, ambient, &parts.headers, exchange.operation);
         let (now, nonce) = (world.ambient.now(), world.ambient.letters(32));
-        world.log.push(exchange);
+        let (slow, stall) = (world.settings.slow_ms, world.settings.stall_ms);
+        world.record(exchange);
         drop(world);
 
         let mut reply = Reply { status: answer.status, headers: HeaderMap::new(), body: Vec::new() };
-        match (answer.file, answer.body) {
-            (Some(file), _) => {
+        match (fault.as_ref().and_then(Fault::body), answer.file, answer.body) {
+            (Some(body), ..) => {
+                reply.body = body;
+                // An answer of 204 has no body.
+                reply.status = if reply.status == 204 { 200 } else { reply.status };
+            }
+            (None, Some(file), _) => {
                 reply.body = file;
                 reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
             }
-            (None, Value::Null) => {}
-            (None, body) => reply.body = body.to_string().into_bytes(),
+            (None, None, Value::Null) => {}
+            (None, None, body) => reply.body = body.to_string().into_bytes(),
         }
         if answer.signed {
             self.sign(&mut reply, &hand, now, &nonce, fault.as_ref());
@@ -287,17 +351,29 @@ impl Api {
         if let Ok(value) = HeaderValue::from_str(&request_id) {
             reply.headers.insert(REQUEST_ID, value);
         }
-        Handled::Reply(reply.finish())
+        let answer = reply.finish();
+        match fault {
+            Some(Fault::After(how, pause)) => {
+                let usual = if how == Break::Stall { stall } else { slow };
+                let pause = Duration::from_millis(pause.unwrap_or(usual).into());
+                Handled::Broken(Broken { answer, how, pause })
+            }
+            _ => Handled::Reply(answer),
+        }
     }
 
     /// The key that signs an answer: the one that the request names, else the one of the settings.
     ///
     /// Where a certificate is named that has a successor, the successor signs, as in the days after a rotation.
-    fn signer(&self, settings: &Settings, headers: &HeaderMap, operation: Option<&str>) -> Hand {
+    fn signer(&self, settings: &Settings, ambient: &mut Ambient, headers: &HeaderMap, operation: Option<&str>) -> Hand {
         let named = headers.get(SERIAL).and_then(|value| value.to_str().ok());
         let platforms = self.keys.platforms();
+        let brand = of_brand(headers);
         let certificate = match named {
-            _ if !settings.certificates => false,
+            _ if !settings.certificates || brand => false,
+            _ if settings.sign_with == SignWith::Both && operation != Some("certificates.list") => {
+                return self.hand(settings, ambient);
+            }
             // A certificate that has been replaced long ago still says that its client trusts certificates.
             Some(named) if !named.starts_with("PUB_KEY_ID_") => true,
             Some(named) if named == self.keys.public_key.id => false,
@@ -305,7 +381,18 @@ impl Api {
             None if operation == Some("certificates.list") => true,
             _ => settings.sign_with == SignWith::Certificate,
         };
-        Hand { certificate, platform: platforms.into_iter().next() }
+        Hand { certificate, brand, platform: platforms.into_iter().next() }
+    }
+
+    /// The key of the settings.
+    pub(crate) fn hand(&self, settings: &Settings, ambient: &mut Ambient) -> Hand {
+        let certificate = settings.certificates
+            && match settings.sign_with {
+                SignWith::PublicKey => false,
+                SignWith::Certificate => true,
+                SignWith::Both => ambient.chance(500),
+            };
+        Hand { certificate, brand: false, platform: self.keys.platforms().into_iter().next() }
     }
 
     /// Adds the signature headers, wrongly where a fault asks for it.
@@ -318,17 +405,14 @@ impl Api {
             Some(Fault::Future) => now + FAR,
             _ => now,
         };
+        let signature_type = if hand.brand { BRAND_SCHEME } else { SCHEME };
         let hand = if fault == Some(&Fault::Forge) { forger } else { key };
-        let mut message = format!("{timestamp}\n{nonce}\n").into_bytes();
-        message.extend_from_slice(&reply.body);
-        message.push(b'\n');
-        let Some(signature) = hand.sign(&message) else {
+        let Some(mut signature) = signature(hand, timestamp, nonce, &reply.body) else {
             *reply = Reply { status: 500, headers: HeaderMap::new(), body: b"the answer could not be signed".to_vec() };
             return;
         };
-        let mut signature = STANDARD.encode(signature);
         if fault == Some(&Fault::Probe) {
-            signature = format!("WECHATPAY/SIGNTEST/{signature}");
+            signature = format!("{PROBE}{signature}");
         }
         let serial =
             if fault == Some(&Fault::UnknownSerial) { "PUB_KEY_ID_0000000000000000000000000000" } else { &key.id };
@@ -337,7 +421,7 @@ impl Api {
             (NONCE, nonce.to_owned()),
             (SIGNATURE, signature),
             (SERIAL, serial.to_owned()),
-            (SIGNATURE_TYPE, "WECHATPAY2-SHA256-RSA2048".to_owned()),
+            (SIGNATURE_TYPE, signature_type.to_owned()),
         ];
         for (name, value) in headers {
             if let Ok(value) = HeaderValue::try_from(value) {
@@ -366,7 +450,7 @@ struct Arrived<'a> {
     /// Path and query, byte for byte.
     target: &'a str,
     body: &'a [u8],
-    fault: Option<&'a (Fault, String)>,
+    asked: Option<&'a Asked>,
 }
 
 impl<'a> Arrived<'a> {
@@ -374,7 +458,8 @@ impl<'a> Arrived<'a> {
     fn origin(&self) -> String {
         let authority = self.parts.uri.authority().map(|authority| authority.as_str());
         let host = || self.parts.headers.get(HOST).and_then(|value| value.to_str().ok());
-        format!("http://{}", authority.or_else(host).unwrap_or("127.0.0.1"))
+        let scheme = if self.parts.extensions.get::<Secure>().is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", authority.or_else(host).unwrap_or("127.0.0.1"))
     }
 
     /// The parts of the body, if it is an upload.
@@ -399,6 +484,24 @@ fn find_route(method: &Method, path: &str) -> Outcome<Route> {
     } else {
         let why = "no operation of the sandbox has this path";
         Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Guess, why)
+    })
+}
+
+/// Refuses what is called too often, where the settings say so.
+fn check_rate(world: &mut World, spec: &'static Spec, mchid: &str, parts: &Parts) -> Outcome<()> {
+    let World { ambient, settings, rates, .. } = world;
+    let unpublished = settings.busifavor_upload_rate.filter(|_| spec.id() == "busifavor.upload_coupon_codes");
+    let unpublished = unpublished.map(|calls| Limit { calls, seconds: 1, per: Per::Merchant });
+    let limits = rates::documented(spec).filter(|_| settings.rate_limits).chain(unpublished);
+    let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
+    let caller = rates::Caller { mchid, address: &address };
+    rates.take(spec.id(), limits, caller, ambient.now()).map_err(|Limit { calls, seconds, per }| {
+        let basis = if unpublished.is_some() { Basis::Guess } else { Basis::Documented };
+        let why = format!("more than {calls} calls in {seconds} seconds, counted per {} (setting)", per.as_str());
+        match answer::rows(spec).find(|row| row.status() == 429) {
+            Some(row) => Answer::row(row, basis, why),
+            None => Answer::refuse(429, "RATELIMIT_EXCEEDED", "频率超限", basis, why),
+        }
     })
 }
 
@@ -432,6 +535,42 @@ fn read(route: &Route, arrived: &Arrived<'_>, upload: Option<&multipart::Upload<
         }
     }
     Ok(request)
+}
+
+/// Whether a brand asks, or says so.
+fn of_brand(headers: &HeaderMap) -> bool {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    authorization.split(' ').next() == Some(BRAND_SCHEME)
+}
+
+/// Puts the field that names the brand where it stands in the requests of others.
+fn name_brand(spec: &Spec, request: &mut Value, brand_id: &str) -> Outcome<()> {
+    let operation::Shape::Object(shapes) = spec.request() else { return Ok(()) };
+    let Some(fields) = request.as_object_mut() else { return Ok(()) };
+    if fields.contains_key(BRAND_ID) {
+        let why = "a brand does not name itself: its signature does";
+        return Err(Answer::refuse(400, "PARAM_ERROR", "参数错误：“brand_id”不是该接口的参数", Basis::Guess, why));
+    }
+    if shapes.iter().any(|field| field.name() == BRAND_ID) {
+        fields.insert(BRAND_ID.to_owned(), brand_id.into());
+    }
+    Ok(())
+}
+
+/// Answers to a brand do not name it.
+fn unname_brand(mut answer: Answer) -> Answer {
+    fn remove(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.remove(BRAND_ID);
+                fields.values_mut().for_each(remove);
+            }
+            Value::Array(items) => items.iter_mut().for_each(remove),
+            _ => {}
+        }
+    }
+    remove(&mut answer.body);
+    answer
 }
 
 /// The violation of a `sha256` that is not the file's.
@@ -517,6 +656,26 @@ impl Reply {
     }
 }
 
+/// What becomes of a request that is not even looked at.
+fn unseen(fault: &Fault, arrived: &Arrived<'_>) -> Option<Handled> {
+    match *fault {
+        Fault::Before(how) => {
+            let answer = Response::new(Bytes::new());
+            Some(Handled::Broken(Broken { answer, how, pause: Duration::ZERO }))
+        }
+        Fault::Html502 => Some(Handled::Reply(page())),
+        Fault::Redirect => {
+            let mut response = Response::new(Bytes::new());
+            *response.status_mut() = StatusCode::FOUND;
+            if let Ok(value) = HeaderValue::try_from(format!("{}/v3/redirected", arrived.origin())) {
+                response.headers_mut().insert(LOCATION, value);
+            }
+            Some(Handled::Reply(response))
+        }
+        _ => None,
+    }
+}
+
 /// What a gateway answers, unsigned.
 fn page() -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(GATEWAY_PAGE.as_bytes()));
@@ -528,7 +687,58 @@ fn page() -> Response<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ambient::Clock;
+    use crate::log::Log;
+    use std::net::{Ipv4Addr, SocketAddr};
     use wechatpay_model::Operation;
+
+    /// The last call that a limit allows, the first that it does not, and the first when time has passed.
+    #[test]
+    fn every_documented_rate_holds() {
+        // Whoever is not counted together is somebody else at each call.
+        let caller = |per: Per, call: u32| {
+            let mchid = if per == Per::Merchant { "1".to_owned() } else { call.to_string() };
+            let address = if per == Per::Ip { Ipv4Addr::LOCALHOST } else { Ipv4Addr::from(call) };
+            let request = http::Request::builder().extension(Peer(SocketAddr::from((address, 1))));
+            (mchid, request.body(()).unwrap().into_parts().0)
+        };
+        let limited: Vec<_> = wechatpay_model::operations().filter(|spec| !spec.rate().is_empty()).collect();
+        assert!(limited.len() >= 20, "{}", limited.len());
+        for (spec, rate) in limited.into_iter().flat_map(|spec| spec.rate().iter().map(move |rate| (spec, rate))) {
+            let settings = Settings { rate_limits: true, ..Settings::default() };
+            let mut world = World::new(Ambient::new(Clock::Virtual(0), 0), settings, Log::default());
+            let check = |world: &mut World, call| {
+                let (mchid, parts) = caller(rate.per(), call);
+                check_rate(world, spec, &mchid, &parts)
+            };
+            for call in 0..rate.calls() {
+                check(&mut world, call).unwrap();
+            }
+            let refused = check(&mut world, rate.calls()).unwrap_err();
+            let documented = answer::rows(spec).any(|row| row.status() == 429 && Some(row.code()) == refused.code());
+            assert!(refused.status == 429 && refused.signed && documented, "{}: {refused:?}", spec.id());
+            world.ambient.advance(i64::from(rate.seconds()) - 1).unwrap();
+            assert!(check(&mut world, 0).is_err(), "{}: not yet", spec.id());
+            world.ambient.advance(1).unwrap();
+            check(&mut world, 0).unwrap();
+            world.settings.rate_limits = false;
+            (0..=rate.calls()).for_each(|call| check(&mut world, call).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_brand_is_named_in_no_request_and_no_answer_of_its_own() {
+        use wechatpay_model::operation::{Body, Field, Method, Shape, Text};
+        static SHAPE: Shape = Shape::Object(&[Field::new(BRAND_ID, &Shape::Text(Text::ANY))]);
+        static SPEC: Spec = Spec::new("a.b", Method::Post, "/v3/a", Body::Json, &SHAPE).with_brand_path("/brand/a");
+        let mut request = json!({});
+        name_brand(&SPEC, &mut request, "120344").unwrap();
+        assert_eq!(request, json!({"brand_id": "120344"}));
+        assert_eq!(name_brand(&SPEC, &mut request, "120344").unwrap_err().status, 400);
+        let answer = json!({"brand_id": "1", "list": [{"brand_id": "1", "a": 1}], "of": {"brand_id": "1"}});
+        let answer = unname_brand(Answer::ok(answer, Basis::Guess, "a test"));
+        assert_eq!(answer.body, json!({"list": [{"a": 1}], "of": {}}));
+    }
 
     #[test]
     fn an_operation_without_state_is_answered_from_its_example_and_says_so() {

@@ -6,10 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap};
 use std::fmt;
 
-const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
+pub(crate) const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
 
-/// The five items, each of which must stand there once.
-const ITEMS: [&str; 5] = ["mchid", "nonce_str", "timestamp", "serial_no", "signature"];
+/// The scheme of brands, and the type of the signatures that they get.
+pub(crate) const BRAND_SCHEME: &str = "WECHATPAY-BRAND-SHA256-RSA2048";
+
+/// The four items beside the one that names the caller; each of the five must stand there once.
+const ITEMS: [&str; 4] = ["nonce_str", "timestamp", "serial_no", "signature"];
 
 /// What of a request is signed, beside time and nonce.
 #[derive(Clone, Copy)]
@@ -55,7 +58,13 @@ pub(crate) enum Reason {
     UnknownItem(String),
     Empty(&'static str),
     UnknownMerchant(String),
-    OtherSerial { found: String, expected: String },
+    UnknownBrand(String),
+    /// The scheme belongs to the other kind of path.
+    OtherDoor,
+    OtherSerial {
+        found: String,
+        expected: String,
+    },
     Timestamp(String),
     OutsideWindow(i64),
     Nonce,
@@ -71,7 +80,9 @@ impl fmt::Display for Reason {
             Self::NoHeader => f.write_str("there is no Authorization header"),
             Self::SeveralHeaders => f.write_str("there are several Authorization headers; send one"),
             Self::NotText => f.write_str("the Authorization header has bytes that are not ASCII"),
-            Self::Scheme(found) => write!(f, "the scheme is {found:?}; it must be {SCHEME}"),
+            Self::Scheme(found) => {
+                write!(f, "the scheme is {found:?}; it must be {SCHEME}, or {BRAND_SCHEME} of a brand")
+            }
             Self::Malformed(rest) => {
                 write!(f, "the items are not of the form name=\"value\", separated by commas; stuck at {rest:?}")
             }
@@ -80,6 +91,12 @@ impl fmt::Display for Reason {
             Self::UnknownItem(item) => write!(f, "the item {item:?} does not belong there"),
             Self::Empty(item) => write!(f, "the item {item} is empty"),
             Self::UnknownMerchant(mchid) => write!(f, "the sandbox has no merchant {mchid:?}"),
+            Self::UnknownBrand(brand) => write!(f, "the sandbox has no brand {brand:?}"),
+            Self::OtherDoor => write!(
+                f,
+                "merchants sign with {SCHEME} and call /v3/…, brands sign with {BRAND_SCHEME} and call /brand/…; the \
+                 scheme and the path are of different kinds"
+            ),
             Self::OtherSerial { found, expected } => write!(
                 f,
                 "serial_no is {found:?}, but the merchant's API certificate has {expected}; upper-case hex of the \
@@ -105,7 +122,9 @@ impl fmt::Display for Reason {
 /// The items of a well-formed header.
 #[derive(Debug, PartialEq, Eq)]
 struct Items<'a> {
-    mchid: &'a str,
+    /// Whether `caller` is a brand id.
+    brand: bool,
+    caller: &'a str,
     nonce: &'a str,
     timestamp: &'a str,
     serial: &'a str,
@@ -146,20 +165,23 @@ fn read(headers: &HeaderMap) -> Result<Items<'_>, Reason> {
     }
     let text = value.to_str().map_err(|_| Reason::NotText)?;
     let (scheme, items) = text.split_once(' ').unwrap_or((text, ""));
-    if scheme != SCHEME {
-        return Err(Reason::Scheme(scheme.chars().take(40).collect()));
+    match scheme {
+        SCHEME => parse(items, false),
+        BRAND_SCHEME => parse(items, true),
+        _ => Err(Reason::Scheme(scheme.chars().take(40).collect())),
     }
-    parse(items)
 }
 
-fn parse(text: &str) -> Result<Items<'_>, Reason> {
+fn parse(text: &str, brand: bool) -> Result<Items<'_>, Reason> {
+    let [nonce, timestamp, serial, signature] = ITEMS;
+    let names = [if brand { "brand_id" } else { "mchid" }, nonce, timestamp, serial, signature];
     let mut found: [Option<&str>; 5] = [None; 5];
     let mut rest = text.trim();
     while !rest.is_empty() {
         let malformed = || Reason::Malformed(rest.chars().take(20).collect());
         let (name, after) = rest.split_once("=\"").ok_or_else(malformed)?;
         let (value, after) = after.split_once('"').ok_or_else(malformed)?;
-        let place = ITEMS.iter().zip(found.iter_mut()).find(|(item, _)| **item == name);
+        let place = names.iter().zip(found.iter_mut()).find(|(item, _)| **item == name);
         let Some((item, place)) = place else {
             return Err(Reason::UnknownItem(name.chars().take(40).collect()));
         };
@@ -177,11 +199,11 @@ fn parse(text: &str) -> Result<Items<'_>, Reason> {
         };
     }
     match found {
-        [Some(mchid), Some(nonce), Some(timestamp), Some(serial), Some(signature)] => {
-            Ok(Items { mchid, nonce, timestamp, serial, signature })
+        [Some(caller), Some(nonce), Some(timestamp), Some(serial), Some(signature)] => {
+            Ok(Items { brand, caller, nonce, timestamp, serial, signature })
         }
         _ => {
-            let missing = ITEMS.iter().zip(found).find(|(_, value)| value.is_none());
+            let missing = names.iter().zip(found).find(|(_, value)| value.is_none());
             Err(Reason::Missing(missing.map_or("signature", |(item, _)| item)))
         }
     }
@@ -193,7 +215,11 @@ fn verify<'k>(
     message: &[u8],
     window: Window,
 ) -> Result<(&'k Merchant, i64), Reason> {
-    let merchant = keys.merchant(items.mchid).ok_or_else(|| Reason::UnknownMerchant(items.mchid.to_owned()))?;
+    let caller = items.caller;
+    let merchant = match items.brand {
+        true => keys.brand(caller).ok_or_else(|| Reason::UnknownBrand(caller.to_owned()))?,
+        false => keys.merchant(caller).ok_or_else(|| Reason::UnknownMerchant(caller.to_owned()))?,
+    };
     if items.serial != merchant.serial_no {
         let (found, expected) = (items.serial.to_owned(), merchant.serial_no.clone());
         return Err(Reason::OtherSerial { found, expected });
@@ -230,12 +256,18 @@ mod tests {
 
     fn keys() -> &'static Keys {
         static KEYS: OnceLock<Keys> = OnceLock::new();
-        KEYS.get_or_init(|| Keys::generate(&["1900000001".to_owned(), "1900000002".to_owned()], NOW).unwrap())
+        KEYS.get_or_init(|| {
+            Keys::generate(&["1900000001".to_owned(), "1900000002".to_owned()], &["120344".to_owned()], NOW).unwrap()
+        })
     }
 
     /// The items of a right header, in an order of their own.
     fn items(timestamp: &str, nonce: &str) -> Vec<(&'static str, String)> {
-        let credentials = keys().credentials().next().unwrap();
+        items_of(&keys().merchants, timestamp, nonce)
+    }
+
+    fn items_of(callers: &'static [Merchant], timestamp: &str, nonce: &str) -> Vec<(&'static str, String)> {
+        let credentials = keys().credentials(callers).next().unwrap();
         let body: String = credentials.private_key_pem.lines().filter(|line| !line.starts_with('-')).collect();
         let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap();
         let message = format!("POST\n/v3/a%20b?c=d\n{timestamp}\n{nonce}\n{{\"e\":1}}\n");
@@ -244,7 +276,7 @@ mod tests {
         vec![
             ("signature", STANDARD.encode(signature)),
             ("timestamp", timestamp.to_owned()),
-            ("mchid", credentials.mchid),
+            (if callers[0].brand { "brand_id" } else { "mchid" }, credentials.mchid),
             ("serial_no", credentials.serial_no),
             ("nonce_str", nonce.to_owned()),
         ]
@@ -274,6 +306,17 @@ mod tests {
                 assert_eq!(reason(&[header(&items).replace("\",", "\" , ")]), None);
             }
         }
+    }
+
+    #[test]
+    fn a_brand_signs_under_a_scheme_of_its_own() {
+        let right = header(&items_of(&keys().brands, &NOW.to_string(), "a")).replace(SCHEME, BRAND_SCHEME);
+        assert_eq!(reason(std::slice::from_ref(&right)), None);
+        let unknown = right.replace("brand_id=\"120344\"", "brand_id=\"120345\"");
+        assert_eq!(reason(&[unknown]), Some(Reason::UnknownBrand("120345".to_owned())));
+        assert_eq!(reason(&[right.replace("brand_id", "mchid")]), Some(Reason::UnknownItem("mchid".to_owned())));
+        let merchant = right.replace(BRAND_SCHEME, SCHEME);
+        assert_eq!(reason(&[merchant]), Some(Reason::UnknownItem("brand_id".to_owned())));
     }
 
     #[test]

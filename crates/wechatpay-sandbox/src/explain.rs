@@ -64,7 +64,7 @@ pub struct Known {
     pub serial: Option<String>,
     /// The key.
     pub key: Key,
-    /// The merchant's APIv3 key, to recognise a message that was hashed with it.
+    /// The APIv3 key of the merchant or brand, to recognise a message that was hashed with it.
     pub apiv3_key: Option<String>,
 }
 
@@ -73,6 +73,8 @@ pub struct Known {
 pub enum Whose {
     /// A merchant's, with its id where that is known.
     Merchant(Option<String>),
+    /// A brand's, with its id where that is known.
+    Brand(Option<String>),
     /// WeChat Pay's.
     Platform,
 }
@@ -158,7 +160,7 @@ impl fmt::Debug for Explanation {
 /// Without a clock time is not judged. Whether a nonce is fresh is not known here.
 pub fn request(request: &Request<'_>, known: &[Known], clock: Option<Clock>) -> Option<Explanation> {
     let mut case = Case::new(Side::Request);
-    let items = header::items(request.headers, &mut case);
+    let items = header::items(request.headers, request.target, &mut case);
     let meta = content_type(request.headers)
         .and_then(|value| multipart::boundary(value).map(|boundary| multipart::parse(boundary, request.body)));
     let body = match &meta {
@@ -244,7 +246,8 @@ fn content_type(headers: &HeaderMap) -> Option<&str> {
 fn template(request: &Request<'_>) -> Option<&'static str> {
     let method = Method::from_bytes(request.method.as_bytes()).ok()?;
     let path = request.target.split('?').next()?;
-    Route::find(wechatpay_model::operations(), &method, path).map(|route| route.spec.path())
+    let route = Route::find(wechatpay_model::operations(), &method, path)?;
+    if route.brand { route.spec.brand_path() } else { Some(route.spec.path()) }
 }
 
 /// What is found out about one signature, in the order in which it is checked.
@@ -262,19 +265,23 @@ impl Case {
         self.told.push((cause, detail.into()));
     }
 
-    /// The key by which a request must be signed: that of the merchant that it names.
+    /// The key by which a request must be signed: that of the merchant or brand that it names.
     fn owner<'k>(&mut self, items: &Items, known: &'k [Known]) -> Option<&'k Known> {
-        let merchants = || known.iter().filter(|known| known.whose != Whose::Platform);
-        let named = merchants().find(|known| known.whose == Whose::Merchant(Some(items.mchid.clone())));
-        let owner = named.or_else(|| merchants().find(|known| known.whose == Whose::Merchant(None)));
+        let kind = if items.brand { Whose::Brand } else { Whose::Merchant };
+        let key_of = |whose: Whose| known.iter().find(|known| known.whose == whose);
+        let owner = key_of(kind(Some(items.caller.clone()))).or_else(|| key_of(kind(None)));
         let holder = known.iter().find(|known| known.serial.as_deref() == Some(items.serial.as_str()));
-        if items.mchid.is_empty() || known.is_empty() {
+        if items.caller.is_empty() || known.is_empty() {
             return owner;
         }
         let Some(owner) = owner else {
             let known_serial = holder.is_some_and(|holder| holder.whose != Whose::Platform);
-            let cause = if known_serial { Cause::MerchantMismatch } else { Cause::UnknownMerchant };
-            self.tell(cause, format!("It is {:?}.", items.mchid));
+            let cause = match (known_serial, items.brand) {
+                (true, _) => Cause::MerchantMismatch,
+                (false, false) => Cause::UnknownMerchant,
+                (false, true) => Cause::UnknownBrand,
+            };
+            self.tell(cause, format!("It is {:?}.", items.caller));
             return holder;
         };
         let Some(serial) = owner.serial.as_deref().filter(|serial| *serial != items.serial && !items.serial.is_empty())
@@ -284,7 +291,7 @@ impl Case {
         let detail = format!("It is {:?}, and must be {serial:?}.", items.serial);
         match holder.map(|holder| &holder.whose) {
             Some(Whose::Platform) => self.tell(Cause::PlatformSerial, detail),
-            Some(Whose::Merchant(_)) => {
+            Some(Whose::Merchant(_) | Whose::Brand(_)) => {
                 self.tell(Cause::MerchantMismatch, detail);
                 return holder;
             }
@@ -370,11 +377,14 @@ impl Case {
         let name = other.serial.as_ref().map(|serial| format!(" {serial}")).unwrap_or_default();
         match (&other.whose, self.side) {
             (Whose::Platform, _) => self.tell(Cause::PlatformKey, format!("It is the key{name}.")),
-            (Whose::Merchant(mchid), Side::Request) => {
-                let mchid = mchid.as_ref().map(|mchid| format!(" of merchant {mchid}")).unwrap_or_default();
-                self.tell(Cause::OtherMerchantKey, format!("It is the key{name}{mchid}."));
+            (Whose::Merchant(id) | Whose::Brand(id), Side::Request) => {
+                let kind = if matches!(other.whose, Whose::Brand(_)) { "brand" } else { "merchant" };
+                let id = id.as_ref().map(|id| format!(" of {kind} {id}")).unwrap_or_default();
+                self.tell(Cause::OtherMerchantKey, format!("It is the key{name}{id}."));
             }
-            (Whose::Merchant(_), Side::Reply) => self.tell(Cause::UnknownKey, "It is a merchant's own key."),
+            (Whose::Merchant(_) | Whose::Brand(_), Side::Reply) => {
+                self.tell(Cause::UnknownKey, "It is a merchant's own key.")
+            }
         }
     }
 

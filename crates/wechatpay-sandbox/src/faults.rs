@@ -2,19 +2,71 @@
 
 use crate::answer::{self, Answer};
 use crate::log::Basis;
+use crate::socket::Break;
 use http::header::HeaderMap;
+use std::fmt::Display;
+use std::str::FromStr;
 use wechatpay_model::operation::Spec;
 
 /// Name of the header.
 const HEADER: &str = "x-sandbox-fault";
 
+/// A kind of fault: how it is asked for, and what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FaultKind {
+    /// Its name.
+    pub name: &'static str,
+    /// What may follow the name; what is in brackets may be left out.
+    pub argument: &'static str,
+    /// Whether the request is acted upon.
+    pub acts: bool,
+    /// What happens.
+    pub meaning: &'static str,
+}
+
+const fn kind(name: &'static str, argument: &'static str, acts: bool, meaning: &'static str) -> FaultKind {
+    FaultKind { name, argument, acts, meaning }
+}
+
+/// All faults.
+#[rustfmt::skip]
+pub const FAULTS: &[FaultKind] = &[
+    kind("refuse", "", false, "the connection closes (FIN) without a byte"),
+    kind("reset-before", "", false, "the connection is reset (RST) without a byte"),
+    kind("lose-reply", "", true, "the connection closes (FIN) without a byte"),
+    kind("reset-after", "", true, "the connection is reset (RST) without a byte"),
+    kind("reset-mid", "", true, "half of the answer, then a reset (RST)"),
+    kind("truncate", "", true, "half of what Content-Length promises, then a close (FIN)"),
+    kind("broken-chunk", "", true, "a chunked answer whose second chunk is none"),
+    kind("slow-headers", "[=MS]", true, "a pause after each line of the head (settings: slow_ms)"),
+    kind("slow-body", "[=MS]", true, "pauses between the pieces of the body (settings: slow_ms)"),
+    kind("stall", "[=MS]", true, "half of the answer, silence (settings: stall_ms), a close (FIN)"),
+    kind("unsigned", "", true, "no signature headers"),
+    kind("missing-header", "[=NAME]", true, "one signature header is missing; Wechatpay-Nonce by default"),
+    kind("duplicate-header", "[=NAME]", true, "one signature header stands there twice; Wechatpay-Signature by default"),
+    kind("forge", "", true, "signed by another key than the one that is named"),
+    kind("tamper", "", true, "the body, or a downloaded file, is changed after it was signed"),
+    kind("stale", "", true, "rightly signed, ten minutes ago"),
+    kind("future", "", true, "rightly signed, ten minutes from now"),
+    kind("unknown-serial", "", true, "the serial names a key that nobody has"),
+    kind("probe", "", true, "a signature probe: WECHATPAY/SIGNTEST/"),
+    kind("oversized", "[=BYTES]", true, "rightly signed, with a body of so many bytes; 16 MiB by default"),
+    kind("deep-json", "[=LEVELS]", true, "rightly signed, with JSON nested so deep; 100,000 levels by default"),
+    kind("status-429", "", false, "the documented 429, signed"),
+    kind("status-500", "", false, "the documented 500, signed"),
+    kind("html-502", "", false, "the page of a gateway, unsigned"),
+    kind("redirect", "", false, "302 to /v3/redirected on the same host, unsigned"),
+    kind("error", "=CODE, =STATUS:CODE or =STATUS:CODE:N", false, "a documented refusal, the Nth that fits"),
+];
+
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The connection is closed before anything is looked at.
-    Refuse,
-    /// The request is acted upon, and the connection closed without an answer.
-    LoseReply,
+    /// The connection breaks before anything is looked at.
+    Before(Break),
+    /// The request is acted upon, and the answer breaks; with pauses of so many milliseconds.
+    After(Break, Option<u32>),
     /// No signature headers.
     Unsigned,
     /// One signature header is missing.
@@ -33,33 +85,66 @@ pub(crate) enum Fault {
     UnknownSerial,
     /// The signature is a probe.
     Probe,
+    /// Rightly signed, with a body of so many bytes.
+    Oversized(usize),
+    /// Rightly signed, with a body nested so deep.
+    DeepJson(usize),
     /// Too many requests; nothing is acted upon.
     Status429,
     /// `SYSTEM_ERROR`; nothing is acted upon.
     Status500,
     /// The page of a gateway; nothing is acted upon.
     Html502,
+    /// Elsewhere; nothing is acted upon.
+    Redirect,
     /// A documented refusal; nothing is acted upon.
     Error { status: Option<u16>, code: String, nth: usize },
 }
+
+/// A fault that a request meets, by its own wish or by a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) fault: Fault,
+    /// As it was written.
+    pub(crate) name: String,
+    /// Id of the rule.
+    pub(crate) rule: Option<u64>,
+}
+
+impl Asked {
+    /// The probe that an answer in a thousand is, by the settings.
+    pub(crate) fn probe() -> Self {
+        Self { fault: Fault::Probe, name: "probe".to_owned(), rule: None }
+    }
+}
+
+/// Longest pause, in milliseconds: an hour.
+const LONGEST: u32 = 3_600_000;
+
+/// Largest body, in bytes.
+const LARGEST: usize = 256 << 20;
+
+/// Deepest body, in levels.
+const DEEPEST: usize = 1_000_000;
 
 /// The signature headers, as they may be named in an argument.
 const SIGNATURE_HEADERS: [&str; 5] =
     ["wechatpay-timestamp", "wechatpay-nonce", "wechatpay-signature", "wechatpay-serial", "wechatpay-signature-type"];
 
 impl Fault {
-    /// The fault that the request asks for, and its text as it came.
-    pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<(Self, String)>, String> {
+    /// The fault that the request asks for itself.
+    pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<Asked>, String> {
         let mut values = headers.get_all(HEADER).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
             return Err("X-Sandbox-Fault stands there twice; name one fault".to_owned());
         }
         let text = value.to_str().map_err(|_| "X-Sandbox-Fault is no text".to_owned())?;
-        Ok(Some((Self::parse(text)?, text.to_owned())))
+        Ok(Some(Asked { fault: Self::parse(text)?, name: text.to_owned(), rule: None }))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads `NAME[=argument]`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (name, argument) = match text.split_once('=') {
             Some((name, argument)) => (name, Some(argument)),
             None => (text, None),
@@ -71,12 +156,24 @@ impl Fault {
                 .then_some(wanted)
                 .ok_or_else(|| format!("fault {text:?}: the argument is one of {}", SIGNATURE_HEADERS.join(", ")))
         };
+        let pause = || argument.map(|argument| number(text, argument, LONGEST)).transpose();
+        let size = |usual, most| argument.map_or(Ok(usual), |argument| number(text, argument, most));
         let fault = match name {
             "missing-header" => return header("wechatpay-nonce").map(Self::MissingHeader),
             "duplicate-header" => return header("wechatpay-signature").map(Self::DuplicateHeader),
             "error" => return Self::error(argument.unwrap_or_default()),
-            "refuse" => Self::Refuse,
-            "lose-reply" => Self::LoseReply,
+            "slow-headers" => return pause().map(|pause| Self::After(Break::SlowHeaders, pause)),
+            "slow-body" => return pause().map(|pause| Self::After(Break::SlowBody, pause)),
+            "stall" => return pause().map(|pause| Self::After(Break::Stall, pause)),
+            "oversized" => return size(16 << 20, LARGEST).map(Self::Oversized),
+            "deep-json" => return size(100_000, DEEPEST).map(Self::DeepJson),
+            "refuse" => Self::Before(Break::Close),
+            "reset-before" => Self::Before(Break::Reset),
+            "lose-reply" => Self::After(Break::Close, None),
+            "reset-after" => Self::After(Break::Reset, None),
+            "reset-mid" => Self::After(Break::ResetMid, None),
+            "truncate" => Self::After(Break::Truncate, None),
+            "broken-chunk" => Self::After(Break::BrokenChunk, None),
             "unsigned" => Self::Unsigned,
             "forge" => Self::Forge,
             "tamper" => Self::Tamper,
@@ -87,7 +184,8 @@ impl Fault {
             "status-429" => Self::Status429,
             "status-500" => Self::Status500,
             "html-502" => Self::Html502,
-            _ => return Err(format!("there is no fault {name:?}; there are {NAMES}")),
+            "redirect" => Self::Redirect,
+            _ => return Err(format!("there is no fault {name:?}; there are {}", names().join(" "))),
         };
         match argument {
             None => Ok(fault),
@@ -114,8 +212,8 @@ impl Fault {
         Ok(Self::Error { status, code: code.to_owned(), nth })
     }
 
-    /// Whether it is about how an answer is signed.
-    pub(crate) fn is_of_signature(&self) -> bool {
+    /// Whether it is about the bytes or the signature of a signed answer.
+    pub(crate) fn spoils(&self) -> bool {
         matches!(
             self,
             Self::Unsigned
@@ -127,7 +225,22 @@ impl Fault {
                 | Self::Future
                 | Self::UnknownSerial
                 | Self::Probe
+                | Self::Oversized(_)
+                | Self::DeepJson(_)
         )
+    }
+
+    /// The body that takes the place of the real one before it is signed.
+    pub(crate) fn body(&self) -> Option<Vec<u8>> {
+        match *self {
+            Self::Oversized(bytes) => {
+                Some(format!("{{\"padding\":\"{}\"}}", "x".repeat(bytes.saturating_sub(14))).into_bytes())
+            }
+            Self::DeepJson(levels) => {
+                Some(format!("{}{{}}{}", "{\"deeper\":".repeat(levels), "}".repeat(levels)).into_bytes())
+            }
+            _ => None,
+        }
     }
 
     /// The answer that takes the place of the real one, for the faults that are one.
@@ -171,10 +284,20 @@ fn documented(spec: &'static Spec, status: Option<u16>, code: &str, nth: usize) 
     }
 }
 
-/// What there is, for the error message.
-pub(crate) const NAMES: &str = "refuse lose-reply unsigned missing-header[=NAME] duplicate-header[=NAME] forge tamper stale \
-                     future unknown-serial probe status-429 status-500 html-502 error=CODE error=STATUS:CODE \
-                     error=STATUS:CODE:N";
+/// What there is, for error messages.
+fn names() -> Vec<String> {
+    FAULTS.iter().map(|kind| format!("{}{}", kind.name, kind.argument)).collect()
+}
+
+/// An argument that counts something: at least 1.
+fn number<T: FromStr + PartialOrd + From<u8> + Display + Copy>(
+    fault: &str,
+    argument: &str,
+    most: T,
+) -> Result<T, String> {
+    let number = argument.parse::<T>().ok().filter(|number| (T::from(1)..=most).contains(number));
+    number.ok_or_else(|| format!("fault {fault:?}: the argument is a number from 1 to {most}"))
+}
 
 /// The page that a gateway shows.
 pub(crate) const GATEWAY_PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
@@ -185,11 +308,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_that_is_listed_is_understood() {
-        for name in NAMES.split_whitespace() {
-            let name = name.split('[').next().unwrap().replace("STATUS", "404").replace(":N", ":2");
-            Fault::parse(&name).unwrap();
+    fn every_fault_of_the_table_is_understood() {
+        for kind in FAULTS {
+            let argument = match kind.argument {
+                "[=MS]" | "[=BYTES]" | "[=LEVELS]" => "=20",
+                "[=NAME]" => "=Wechatpay-Serial",
+                argument if argument.starts_with('=') => "=404:NOT_FOUND:2",
+                _ => "",
+            };
+            Fault::parse(&format!("{}{argument}", kind.name)).unwrap();
+            assert_eq!(Fault::parse(kind.name).is_ok(), !kind.argument.starts_with('='), "{}", kind.name);
         }
+    }
+
+    #[test]
+    fn arguments_are_read() {
+        assert_eq!(Fault::parse("stall=5"), Ok(Fault::After(Break::Stall, Some(5))));
+        assert_eq!(Fault::parse("stall"), Ok(Fault::After(Break::Stall, None)));
+        assert_eq!(Fault::Oversized(40).body().unwrap().len(), 40);
+        assert_eq!(Fault::DeepJson(2).body().unwrap(), b"{\"deeper\":{\"deeper\":{}}}");
         let error = |status, code: &str, nth| Ok(Fault::Error { status, code: code.to_owned(), nth });
         assert_eq!(Fault::parse("error=PARAM_ERROR"), error(None, "PARAM_ERROR", 1));
         assert_eq!(Fault::parse("error=400:PARAM_ERROR:3"), error(Some(400), "PARAM_ERROR", 3));
@@ -204,7 +341,12 @@ mod tests {
         for text in [
             "",
             "explode",
-            "stall",
+            "stall=",
+            "stall=0",
+            "stall=3600001",
+            "slow-body=-1",
+            "oversized=x",
+            "deep-json=300000000",
             "forge=1",
             "error",
             "error=",

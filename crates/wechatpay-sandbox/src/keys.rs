@@ -3,26 +3,31 @@
 //! Keys are secrets, so they never follow from the seed: they come from the system's randomness or from files.
 
 use crate::explain::{self, Known, Whose};
+use crate::howto;
+use crate::tls::Authority;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SerialNumber,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread;
 use time::{Duration, OffsetDateTime};
 use wechatpay_protocol::crypto::Certificate;
 
-/// Everything that a client needs to act as one merchant of the sandbox, and to trust its answers.
-#[derive(Clone)]
+/// Everything that a client needs to act as one merchant or brand of the sandbox, and to trust its answers. As JSON it
+/// holds the secrets, as text it does not.
+#[derive(Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// Merchant id.
+    /// Merchant id; of a brand, its brand id.
     pub mchid: String,
     /// Serial number of the merchant's API certificate: upper-case hex.
     pub serial_no: String,
@@ -53,9 +58,12 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// A merchant as the sandbox sees it.
+/// A merchant as the sandbox sees it, or a brand.
 pub(crate) struct Merchant {
+    /// Merchant id, or brand id.
     pub(crate) mchid: String,
+    /// Whether it is a brand, which calls under `/brand/…` with a scheme of its own.
+    pub(crate) brand: bool,
     pub(crate) serial_no: String,
     verifying: ParsedPublicKey,
     sealing: LessSafeKey,
@@ -120,18 +128,62 @@ impl Platform {
 /// How many platform certificates are valid side by side: the one that signs, and its predecessor.
 const SIDE_BY_SIDE: usize = 2;
 
+/// Most merchants that are added while the sandbox runs.
+const MOST_LATER: usize = 1000;
+
+/// Merchants that were added while the sandbox runs: a list that only grows, so that whoever reads it waits for nobody.
+#[derive(Default)]
+struct Later(OnceLock<Box<(Merchant, Later)>>);
+
+impl Later {
+    fn iter(&self) -> impl Iterator<Item = &Merchant> {
+        std::iter::successors(self.first(), |(_, later)| later.first()).map(|(merchant, _)| merchant)
+    }
+
+    fn first(&self) -> Option<&(Merchant, Self)> {
+        self.0.get().map(|entry| &**entry)
+    }
+}
+
 /// All keys of a run.
 pub(crate) struct Keys {
+    /// Those that were there from the start.
     pub(crate) merchants: Vec<Merchant>,
+    pub(crate) brands: Vec<Merchant>,
+    later: Later,
     pub(crate) public_key: SigningKey,
     public_key_pem: String,
     /// The newest first; there is always one.
     platforms: RwLock<Vec<Arc<Platform>>>,
 }
 
+/// Refuses what is no id of a merchant or brand.
+pub(crate) fn check_id(what: &str, id: &str) -> Result<(), String> {
+    let digits = id.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && (1..=20).contains(&id.len()) {
+        Ok(())
+    } else {
+        Err(format!("{id:?} is no {what} id; it has 1 to 20 digits"))
+    }
+}
+
 impl Keys {
+    /// All merchants, in the order in which they were named.
+    pub(crate) fn merchants(&self) -> impl Iterator<Item = &Merchant> {
+        self.merchants.iter().chain(self.later.iter())
+    }
+
     pub(crate) fn merchant(&self, mchid: &str) -> Option<&Merchant> {
-        self.merchants.iter().find(|merchant| merchant.mchid == mchid)
+        self.merchants().find(|merchant| merchant.mchid == mchid)
+    }
+
+    /// The merchant or brand of this id.
+    pub(crate) fn caller(&self, id: &str) -> Option<&Merchant> {
+        self.merchant(id).or_else(|| self.brand(id))
+    }
+
+    pub(crate) fn brand(&self, brand_id: &str) -> Option<&Merchant> {
+        self.brands.iter().find(|brand| brand.mchid == brand_id)
     }
 
     /// The platform certificates that are valid, the newest first.
@@ -145,15 +197,15 @@ impl Keys {
             let key = explain::Key::from_pem(pem).ok()?;
             Some(Known { whose, serial: Some(serial.to_owned()), key, apiv3_key })
         };
-        let merchants = self.merchants.iter().map(|merchant| {
-            let (mchid, files) = (merchant.mchid.clone(), &merchant.files);
-            let apiv3_key = Some(files.apiv3_key.clone());
-            known(Whose::Merchant(Some(mchid)), &merchant.serial_no, &files.certificate, apiv3_key)
+        let callers = self.merchants().chain(&self.brands).map(|caller| {
+            let (id, files) = (Some(caller.mchid.clone()), &caller.files);
+            let whose = if caller.brand { Whose::Brand(id) } else { Whose::Merchant(id) };
+            known(whose, &caller.serial_no, &files.certificate, Some(files.apiv3_key.clone()))
         });
         let platforms = self.platforms();
         let platforms = platforms.iter().map(|platform| (&platform.key.id, &platform.pem));
         let platforms = platforms.chain([(&self.public_key.id, &self.public_key_pem)]);
-        merchants.chain(platforms.map(|(id, pem)| known(Whose::Platform, id, pem, None))).flatten().collect()
+        callers.chain(platforms.map(|(id, pem)| known(Whose::Platform, id, pem, None))).flatten().collect()
     }
 
     /// Makes a new platform key and certificate, which sign from now on; the ones before stay valid beside them.
@@ -166,11 +218,14 @@ impl Keys {
         Ok(platform)
     }
 
-    /// The credentials of each merchant, in the order they were named.
-    pub(crate) fn credentials(&self) -> impl Iterator<Item = Credentials> + '_ {
-        let platforms = self.platforms();
-        let newest = platforms.into_iter().next();
-        self.merchants.iter().map(move |merchant| Credentials {
+    /// The credentials of each of these, in the same order.
+    pub(crate) fn credentials<'a>(&'a self, of: &'a [Merchant]) -> impl Iterator<Item = Credentials> + 'a {
+        of.iter().map(|merchant| self.credentials_of(merchant))
+    }
+
+    fn credentials_of(&self, merchant: &Merchant) -> Credentials {
+        let newest = self.platforms().into_iter().next();
+        Credentials {
             mchid: merchant.mchid.clone(),
             serial_no: merchant.serial_no.clone(),
             private_key_pem: merchant.files.private_key.clone(),
@@ -180,17 +235,47 @@ impl Keys {
             public_key_pem: self.public_key_pem.clone(),
             platform_certificate_pem: newest.as_ref().map(|platform| platform.pem.clone()).unwrap_or_default(),
             platform_serial: newest.as_ref().map(|platform| platform.key.id.clone()).unwrap_or_default(),
-        })
+        }
+    }
+
+    /// Adds a merchant with fresh keys, for as long as the sandbox runs.
+    ///
+    /// # Errors
+    /// The id is none, or taken; or there are too many.
+    pub(crate) fn add(&self, mchid: &str, now: i64) -> Result<Credentials, String> {
+        check_id("merchant", mchid)?;
+        let taken = || format!("there is a merchant {mchid} already");
+        if self.merchant(mchid).is_some() {
+            return Err(taken());
+        }
+        if self.later.iter().count() >= MOST_LATER {
+            return Err(format!("{MOST_LATER} merchants were added already; start another sandbox"));
+        }
+        let (key, certificate) = certified(mchid, now)?;
+        let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key: random_letters(32)? };
+        let mut entry = Box::new((Merchant::from_files(mchid, false, files)?, Later::default()));
+        let credentials = self.credentials_of(&entry.0);
+        let mut end = &self.later;
+        // Somebody else may add one at the same time, and the same one.
+        while let Err(unset) = end.0.set(entry) {
+            entry = unset;
+            let Some((other, next)) = end.first() else { continue };
+            if other.mchid == mchid {
+                return Err(taken());
+            }
+            end = next;
+        }
+        Ok(credentials)
     }
 
     /// Makes fresh keys, all at the same time: an RSA key takes a tenth of a second and more.
-    pub(crate) fn generate(mchids: &[String], now: i64) -> Result<Self, String> {
+    pub(crate) fn generate(mchids: &[String], brand_ids: &[String], now: i64) -> Result<Self, String> {
         thread::scope(|scope| {
             let public = scope.spawn(key_pair);
             let platform = scope.spawn(|| certified("Sandbox of WeChat Pay, platform", now));
-            let merchants: Vec<_> = mchids
-                .iter()
-                .map(|mchid| scope.spawn(move || certified(mchid, now).map(|certified| (mchid, certified))))
+            let ids = mchids.iter().map(|mchid| (mchid, false)).chain(brand_ids.iter().map(|id| (id, true)));
+            let callers: Vec<_> = ids
+                .map(|(id, brand)| scope.spawn(move || certified(id, now).map(|certified| (id, brand, certified))))
                 .collect();
 
             let public = join(public)?;
@@ -198,14 +283,19 @@ impl Keys {
             let first = mchids.first().map_or("", String::as_str);
             let id = public_key_id(first, now)?;
             let mut keys = Self::platform(id, &public.serialize_pem(), &platform_key.serialize_pem(), platform_pem)?;
-            for merchant in merchants {
-                let (mchid, (key, certificate)) = join(merchant)?;
+            for caller in callers {
+                let (id, brand, (key, certificate)) = join(caller)?;
                 let apiv3_key = random_letters(32)?;
                 let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key };
-                keys.merchants.push(Merchant::from_files(mchid, files)?);
+                keys.insert(Merchant::from_files(id, brand, files)?);
             }
             Ok(keys)
         })
+    }
+
+    fn insert(&mut self, caller: Merchant) {
+        let list = if caller.brand { &mut self.brands } else { &mut self.merchants };
+        list.push(caller);
     }
 
     fn platform(id: String, public_pem: &str, platform_pem: &str, certificate: String) -> Result<Self, String> {
@@ -213,6 +303,8 @@ impl Keys {
         let public = KeyPair::from_pem(public_pem).map_err(|error| format!("platform key: {error}"))?;
         Ok(Self {
             merchants: Vec::new(),
+            brands: Vec::new(),
+            later: Later::default(),
             public_key_pem: public.public_key_pem(),
             public_key: signing_key(id, public_pem)?,
             platforms: RwLock::new(vec![Arc::new(platform)]),
@@ -221,7 +313,7 @@ impl Keys {
 }
 
 impl Merchant {
-    fn from_files(mchid: &str, files: MerchantFiles) -> Result<Self, String> {
+    fn from_files(mchid: &str, brand: bool, files: MerchantFiles) -> Result<Self, String> {
         let certificate = Certificate::from_pem(&files.certificate).map_err(|error| error.to_string())?;
         let key = KeyPair::from_pem(&files.private_key).map_err(|error| format!("merchant key: {error}"))?;
         let spki = key.subject_public_key_info();
@@ -234,6 +326,7 @@ impl Merchant {
             .map_err(|_| format!("the APIv3 key of merchant {mchid} is not 32 bytes long"))?;
         Ok(Self {
             mchid: mchid.to_owned(),
+            brand,
             serial_no: certificate.serial().to_owned(),
             verifying,
             sealing: LessSafeKey::new(sealing),
@@ -307,23 +400,25 @@ mod file {
     pub(super) const MERCHANT_CERTIFICATE: &str = "apiclient_cert.pem";
     pub(super) const PUBLIC_KEY: &str = "pub_key.pem";
     pub(super) const PLATFORM_CERTIFICATE: &str = "platform_cert.pem";
+    pub(super) const AUTHORITY: &str = "ca.pem";
     /// What only the server side knows.
     pub(super) const PUBLIC_KEY_SECRET: &str = "server/pub_key_private.pem";
     pub(super) const PLATFORM_SECRET: &str = "server/platform_key.pem";
+    pub(super) const AUTHORITY_SECRET: &str = "server/ca_key.pem";
+    pub(super) const HOWTO: &str = "HOWTO.md";
     pub(super) const DESCRIPTION: &str = "sandbox.json";
     pub(super) const ENVIRONMENT: &str = "sandbox.env";
 }
 
-/// `sandbox.json`.
-#[derive(Serialize, Deserialize)]
+/// `sandbox.json`, where it is read: what is written is the ready line with the merchants.
+#[derive(Deserialize)]
 struct Description {
-    #[serde(default)]
-    base_url: String,
     public_key_id: String,
-    #[serde(default)]
-    platform_serial: String,
     /// The first is the one whose files stand in the directory itself; those of the others stand in `merchants/<mchid>`.
     merchants: Vec<MerchantDescription>,
+    /// Their files stand in `brands/<brand id>`.
+    #[serde(default)]
+    brands: Vec<MerchantDescription>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -351,54 +446,62 @@ impl Keys {
             &read(directory, file::PLATFORM_SECRET)?,
             read(directory, file::PLATFORM_CERTIFICATE)?,
         )?;
-        for (index, merchant) in description.merchants.into_iter().enumerate() {
-            let place = merchant_directory(index, &merchant.mchid);
+        let merchants = description.merchants.into_iter().enumerate().map(|(index, merchant)| (Some(index), merchant));
+        for (index, merchant) in merchants.chain(description.brands.into_iter().map(|brand| (None, brand))) {
+            let place = caller_directory(index, &merchant.mchid);
             let files = MerchantFiles {
                 private_key: read(directory, &format!("{place}{}", file::MERCHANT_KEY))?,
                 certificate: read(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE))?,
                 apiv3_key: merchant.apiv3_key,
             };
-            keys.merchants.push(Merchant::from_files(&merchant.mchid, files)?);
+            keys.insert(Merchant::from_files(&merchant.mchid, index.is_none(), files)?);
         }
         Ok(Some(keys))
     }
 
+    /// The certificate authority of a directory; `None` if it holds none, as those of earlier versions.
+    pub(crate) fn load_authority(directory: &Path) -> Result<Option<Authority>, String> {
+        if !directory.join(file::DESCRIPTION).exists() || !directory.join(file::AUTHORITY).exists() {
+            return Ok(None);
+        }
+        let (certificate, key) = (read(directory, file::AUTHORITY)?, read(directory, file::AUTHORITY_SECRET)?);
+        let place = directory.join(file::AUTHORITY);
+        let explain = |error| format!("{}: {error}; remove the file for a fresh one", place.display());
+        Authority::kept(certificate, key).map(Some).map_err(explain)
+    }
+
     /// Writes everything that a client needs, and what the next run needs to have the same keys.
-    pub(crate) fn save(&self, directory: &Path, base_url: &str) -> Result<(), String> {
+    pub(crate) fn save(&self, directory: &Path, mut ready: Value, authority: &Authority) -> Result<(), String> {
+        let directory = &std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        write(directory, file::AUTHORITY, &authority.certificate_pem)?;
+        write(directory, file::AUTHORITY_SECRET, &authority.private_pem)?;
         write(directory, file::PUBLIC_KEY, &self.public_key_pem)?;
         let platforms = self.platforms();
         let newest = platforms.first().ok_or("there is no platform certificate")?;
         write(directory, file::PLATFORM_CERTIFICATE, &newest.pem)?;
         write(directory, file::PUBLIC_KEY_SECRET, &self.public_key.private_pem)?;
         write(directory, file::PLATFORM_SECRET, &newest.key.private_pem)?;
-        let mut merchants = Vec::new();
-        for (index, merchant) in self.merchants.iter().enumerate() {
-            let place = merchant_directory(index, &merchant.mchid);
-            write(directory, &format!("{place}{}", file::MERCHANT_KEY), &merchant.files.private_key)?;
-            write(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE), &merchant.files.certificate)?;
-            merchants.push(MerchantDescription {
-                mchid: merchant.mchid.clone(),
-                serial_no: merchant.serial_no.clone(),
-                apiv3_key: merchant.files.apiv3_key.clone(),
-            });
-        }
-        let description = Description {
-            base_url: base_url.to_owned(),
-            public_key_id: self.public_key.id.clone(),
-            platform_serial: newest.key.id.clone(),
-            merchants,
-        };
-        let json = serde_json::to_string_pretty(&description).map_err(|error| error.to_string())?;
+        let merchants =
+            self.merchants.iter().enumerate().map(|(index, merchant)| merchant.save(directory, Some(index)));
+        let merchants = merchants.collect::<Result<Vec<_>, _>>()?;
+        let brands = self.brands.iter().map(|brand| brand.save(directory, None)).collect::<Result<Vec<_>, _>>()?;
+        let url = |name: &str| ready.get(name).and_then(Value::as_str).unwrap_or_default();
         if let Some(merchant) = self.merchants.first() {
-            write(directory, file::ENVIRONMENT, &self.environment(directory, base_url, merchant)?)?;
+            write(directory, file::ENVIRONMENT, &self.environment(directory, url("base_url"), merchant))?;
         }
+        write(directory, file::HOWTO, &howto::text(directory, &ready))?;
+        if let Some(fields) = ready.as_object_mut() {
+            fields.insert("dir".to_owned(), json!(directory));
+            fields.insert("merchants".to_owned(), json!(merchants));
+            fields.insert("brands".to_owned(), json!(brands));
+        }
+        let json = serde_json::to_string_pretty(&ready).map_err(|error| error.to_string())?;
         // Last, because its presence says that the directory is complete.
         write(directory, file::DESCRIPTION, &(json + "\n"))
     }
 
-    /// Lines for a shell that configure the command and other clients.
-    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> Result<String, String> {
-        let directory = std::path::absolute(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    /// Lines for a shell that configure the command and, where their `#` is taken away, other clients.
+    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> String {
         let path = |name: &str| directory.join(name).display().to_string();
         let lines = [
             ("BASE_URL", base_url.to_owned()),
@@ -411,12 +514,42 @@ impl Keys {
             ("PLATFORM_CERT", path(file::PLATFORM_CERTIFICATE)),
         ];
         let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
-        Ok(lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect())
+        let mut text: String =
+            lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect();
+        text +=
+            "# For clients that have the official host written into them: go by the proxy, and trust its authority.\n";
+        let authority = path(file::AUTHORITY);
+        for (name, value) in [
+            ("HTTPS_PROXY", base_url),
+            ("NO_PROXY", "localhost,127.0.0.1,::1"),
+            ("SSL_CERT_FILE", &authority),
+            ("REQUESTS_CA_BUNDLE", &authority),
+            ("NODE_EXTRA_CA_CERTS", &authority),
+        ] {
+            text += &format!("# {name}={}\n", quoted(value));
+        }
+        text
     }
 }
 
-fn merchant_directory(index: usize, mchid: &str) -> String {
-    if index == 0 { String::new() } else { format!("merchants/{mchid}/") }
+impl Merchant {
+    /// Writes its files: those of the merchant of this index, or of a brand.
+    fn save(&self, directory: &Path, index: Option<usize>) -> Result<MerchantDescription, String> {
+        let place = caller_directory(index, &self.mchid);
+        write(directory, &format!("{place}{}", file::MERCHANT_KEY), &self.files.private_key)?;
+        write(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE), &self.files.certificate)?;
+        let (mchid, serial_no) = (self.mchid.clone(), self.serial_no.clone());
+        Ok(MerchantDescription { mchid, serial_no, apiv3_key: self.files.apiv3_key.clone() })
+    }
+}
+
+/// Where the files of the merchant of this index are, or of a brand.
+fn caller_directory(index: Option<usize>, id: &str) -> String {
+    match index {
+        Some(0) => String::new(),
+        Some(_) => format!("merchants/{id}/"),
+        None => format!("brands/{id}/"),
+    }
 }
 
 fn read(directory: &Path, name: &str) -> Result<String, String> {

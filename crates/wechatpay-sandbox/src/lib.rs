@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Every answer in the request log says on what it rests: a document, an observation, or a [guess](Basis::Guess).
-//! What is guessed can be switched in the [`Settings`]. The sandbox binds loopback unless told otherwise and never
-//! contacts anybody.
+//! What is guessed can be switched in the [`Settings`]. The sandbox binds loopback unless told otherwise and contacts
+//! nobody but receivers of notifications on the same machine.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod ambient;
@@ -26,48 +26,66 @@ mod answer;
 mod api;
 mod authorize;
 mod control;
+mod courier;
 pub mod explain;
+mod fault_rules;
 mod faults;
+mod howto;
 mod keys;
 mod log;
 mod multipart;
 mod nonces;
 mod page;
+mod rates;
 mod reading;
 mod rules;
 mod schema;
 mod server;
 mod settings;
+mod snapshot;
+mod socket;
 mod state;
+mod tls;
+mod trigger;
 
 pub use ambient::Clock;
+pub use fault_rules::{FaultRule, StandingRule};
+pub use faults::{FAULTS, FaultKind};
 pub use keys::Credentials;
 pub use log::{Basis, Checks, Exchange, Verdict};
 #[doc(hidden)]
 pub use reading::Reading;
 pub use schema::Violation;
 pub use settings::{
-    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, Repeat, SendRefusals, Settings,
-    SignWith, UserLimit,
+    BusifavorFirstState, FavorFirstState, GoodsTime, OffsetUnit, OtherSenders, ProductCouponFirstState, Repeat,
+    SendRefusals, Settings, SignWith, UserLimit,
 };
 pub use state::{
-    AccountEffect, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect, RefundEffect,
-    StockEffect,
+    AccountEffect, Attempt, BudgetEffect, CodeEffect, CouponEffect, Event, Ledger, NumberEffect, PaymentEffect,
+    RefundEffect, Standing, StockEffect,
 };
 
 use ambient::Ambient;
 use api::Api;
+use courier::Signals;
+use fault_rules::FaultRules;
 use keys::Keys;
 use log::{Log, Observer};
 use nonces::Nonces;
+use rates::Rates;
 use serde_json::{Value, json};
+use server::Door;
 use state::State;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tls::Authority;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+/// What it calls itself.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The merchant of a sandbox that names none.
 const DEFAULT_MERCHANT: &str = "1900000001";
@@ -79,23 +97,85 @@ struct World {
     state: State,
     log: Log,
     nonces: Nonces,
+    rates: Rates,
+    faults: FaultRules,
+    signals: Arc<Signals>,
+    /// How often the state was taken away and another put in its place.
+    generation: u64,
 }
 
 impl World {
+    fn new(ambient: Ambient, settings: Settings, log: Log) -> Self {
+        Self {
+            ambient,
+            settings,
+            state: State::default(),
+            log,
+            nonces: Nonces::default(),
+            rates: Rates::default(),
+            faults: FaultRules::default(),
+            signals: Arc::default(),
+            generation: 0,
+        }
+    }
+
     fn ledger(&mut self) -> Ledger {
         self.state.ledger(self.ambient.now(), &self.settings)
     }
 
     fn act(&mut self, action: &Value) -> Result<Value, String> {
-        self.state.act(action, &mut self.ambient, &self.settings)
+        let done = self.state.act(action, &mut self.ambient, &self.settings);
+        self.ring();
+        done
     }
 
-    /// As after the start, but for the clock and the settings.
+    /// Turns the clock; what falls due is delivered.
+    fn turn(&mut self, turn: impl FnOnce(&mut Ambient) -> Result<(), String>) -> Result<(), String> {
+        turn(&mut self.ambient)?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Calls the courier, if there is anything to carry now or later.
+    fn ring(&self) {
+        if self.state.outbox.next_due().is_some() {
+            self.signals.bell.notify_one();
+        }
+    }
+
+    /// A request that has just arrived, for the log.
+    fn exchange(&mut self, method: &str, target: &str) -> Exchange {
+        Exchange::new(self.ambient.request_id(), self.ambient.now_text(), method, target)
+    }
+
+    /// Puts a request into the log, and counts the rule whose fault it met.
+    fn record(&mut self, exchange: Exchange) {
+        if let Some(rule) = exchange.rule {
+            self.faults.applied(rule);
+        }
+        self.log.push(exchange);
+    }
+
+    fn add_fault(&mut self, rule: FaultRule) -> Result<StandingRule, String> {
+        self.faults.add(rule, self.ambient.seed()).cloned()
+    }
+
+    /// As after the start, but for the clock, the settings and the fault rules, whose counts begin again.
     fn reset(&mut self) {
         self.ambient.rewind();
         self.state = State::default();
         self.log.clear();
+        self.replaced();
+    }
+
+    /// The state is another one: what belonged to the one before means nothing any more.
+    fn replaced(&mut self) {
         self.nonces = Nonces::default();
+        self.rates = Rates::default();
+        self.faults.rewind();
+        self.generation += 1;
+        self.signals.announce();
+        self.ring();
     }
 }
 
@@ -105,7 +185,10 @@ pub struct Sandbox {
     address: SocketAddr,
     merchant: Credentials,
     merchants: Vec<Credentials>,
+    brands: Vec<Credentials>,
+    authority_pem: String,
     server: JoinHandle<()>,
+    courier: JoinHandle<()>,
 }
 
 /// A sandbox that is yet to start.
@@ -114,10 +197,13 @@ pub struct Sandbox {
 pub struct Builder {
     listen: SocketAddr,
     anywhere: bool,
+    open_control: bool,
     directory: Option<PathBuf>,
     clock: Clock,
     merchants: Vec<String>,
+    brands: Vec<String>,
     settings: Settings,
+    faults: Vec<FaultRule>,
     seed: u64,
     observer: Option<Observer>,
 }
@@ -148,10 +234,13 @@ impl Sandbox {
         Builder {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             anywhere: false,
+            open_control: false,
             directory: None,
             clock: Clock::System,
             merchants: Vec::new(),
+            brands: Vec::new(),
             settings: Settings::default(),
+            faults: Vec::new(),
             seed: 0,
             observer: None,
         }
@@ -159,7 +248,23 @@ impl Sandbox {
 
     /// Where it listens: `http://127.0.0.1:…`, without a slash at the end.
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        url("http", self.address)
+    }
+
+    /// The same with TLS: `https://127.0.0.1:…`, for clients that trust [`ca_pem`](Self::ca_pem).
+    pub fn https_url(&self) -> String {
+        url("https", self.address)
+    }
+
+    /// Where it is an HTTP proxy that stands in for the official hosts, for clients that have these written into them
+    /// and trust [`ca_pem`](Self::ca_pem). It refuses all other hosts.
+    pub fn proxy_url(&self) -> String {
+        self.base_url()
+    }
+
+    /// The certificate authority of its TLS, in PEM: `ca.pem`. It can vouch for the official hosts and this machine only.
+    pub fn ca_pem(&self) -> &str {
+        &self.authority_pem
     }
 
     /// Address and port on which it listens.
@@ -172,9 +277,25 @@ impl Sandbox {
         self.merchant.clone()
     }
 
-    /// What a client needs to be each of the merchants, in the order in which they were named.
+    /// What a client needs to be each of the merchants that were there from the start, in the order in which they were
+    /// named.
     pub fn merchants(&self) -> &[Credentials] {
         &self.merchants
+    }
+
+    /// What a client needs to be each of the brands, in the order in which they were named.
+    pub fn brands(&self) -> &[Credentials] {
+        &self.brands
+    }
+
+    /// Adds a merchant with fresh keys, for as long as the sandbox runs: no directory of keys and no snapshot knows it.
+    /// Takes a tenth of a second and more.
+    ///
+    /// # Errors
+    /// The id is none, or taken; or a thousand were added already.
+    pub fn add_merchant(&self, mchid: &str) -> Result<Credentials, String> {
+        let now = self.now();
+        self.api.keys.add(mchid, now)
     }
 
     /// The newest requests, newest first; ten thousand are kept.
@@ -197,6 +318,12 @@ impl Sandbox {
         self.api.world().state.outbox.all().cloned().collect()
     }
 
+    /// Waits until each notification that is due has been sent, and answered or given up for now. Those that are to
+    /// be sent again later are due when the clock says so.
+    pub async fn settled(&self) {
+        courier::settled(&self.api).await;
+    }
+
     /// The settings now.
     pub fn settings(&self) -> Settings {
         self.api.world().settings.clone()
@@ -205,6 +332,24 @@ impl Sandbox {
     /// Changes the settings; requests that come later see them.
     pub fn set_settings(&self, settings: Settings) {
         self.api.world().settings = settings;
+    }
+
+    /// Adds a rule that makes requests go wrong, behind those that stand.
+    ///
+    /// # Errors
+    /// What is wrong with the rule.
+    pub fn add_fault(&self, rule: FaultRule) -> Result<StandingRule, String> {
+        self.api.world().add_fault(rule)
+    }
+
+    /// The fault rules that stand, in their order.
+    pub fn faults(&self) -> Vec<StandingRule> {
+        self.api.world().faults.all().to_vec()
+    }
+
+    /// Removes all fault rules.
+    pub fn clear_faults(&self) {
+        self.api.world().faults.remove(None);
     }
 
     /// The sandbox's Unix time in seconds.
@@ -217,7 +362,7 @@ impl Sandbox {
     /// # Errors
     /// The clock would leave the years 1970 to 9999.
     pub fn advance_clock(&self, seconds: i64) -> Result<(), String> {
-        self.api.world().ambient.advance(seconds)
+        self.api.world().turn(|ambient| ambient.advance(seconds))
     }
 
     /// Sets the clock to a Unix time in seconds.
@@ -225,7 +370,7 @@ impl Sandbox {
     /// # Errors
     /// The time is outside the years 1970 to 9999.
     pub fn set_clock(&self, now: i64) -> Result<(), String> {
-        self.api.world().ambient.set(now)
+        self.api.world().turn(|ambient| ambient.set(now))
     }
 
     /// Does what happens outside the API, as `POST /_sandbox/act` does:
@@ -238,6 +383,32 @@ impl Sandbox {
         self.api.world().act(action)
     }
 
+    /// Sends an event to an address, as `POST /_sandbox/trigger` does, and waits for the outcome of the first attempt:
+    /// `{"event": "COUPON.USE", "to": "http://127.0.0.1:3000/notify", "fields": {"stock_id": "98065001"}}`. Nothing has
+    /// happened, and nothing but the list of events changes.
+    ///
+    /// # Errors
+    /// What is wrong with the wish; nothing was sent.
+    pub async fn trigger(&self, wish: &Value) -> Result<Event, String> {
+        trigger::trigger(&self.api, wish).await
+    }
+
+    /// The whole state with settings, clock and numbers as JSON; without keys, the log and used nonces.
+    ///
+    /// # Errors
+    /// The state cannot be written as JSON, which would be a fault of the sandbox.
+    pub fn snapshot(&self) -> Result<Value, String> {
+        snapshot::take(&self.api.world())
+    }
+
+    /// Puts back what [`snapshot`](Self::snapshot) gave, here or in another sandbox: all of it or nothing.
+    ///
+    /// # Errors
+    /// Why the snapshot is not taken; nothing has changed then.
+    pub fn restore(&self, snapshot: &Value) -> Result<(), String> {
+        snapshot::restore(&mut self.api.world(), snapshot)
+    }
+
     /// Gives the platform a new key and certificate, which sign from now on where a certificate signs; the ones before
     /// stay valid beside them. Names the new serial number. Takes a tenth of a second and more.
     ///
@@ -247,35 +418,30 @@ impl Sandbox {
         self.api.rotate()
     }
 
-    /// Forgets all state, the log and the nonces; keeps keys, clock and settings.
+    /// Forgets all state, the log and the nonces; keeps keys, clock, settings and fault rules, whose counts begin again.
     pub fn reset(&self) {
         self.api.world().reset();
     }
 
     /// What a command prints when it is ready: where it listens, and who may call.
     pub fn ready(&self) -> Value {
-        let merchant = self.merchant();
-        json!({
-            "base_url": self.base_url(),
-            "mchid": merchant.mchid,
-            "serial_no": merchant.serial_no,
-            "public_key_id": merchant.public_key_id,
-            "platform_serial": merchant.platform_serial,
-            "seed": self.api.world().ambient.seed(),
-        })
+        ready(self.address, &self.merchant, self.api.world().ambient.seed())
     }
 
     /// Stops accepting, closes all connections, and waits until that is done.
     pub async fn shutdown(mut self) {
-        self.server.abort();
-        // It was aborted, and says so.
-        let _ = (&mut self.server).await;
+        for task in [&mut self.server, &mut self.courier] {
+            task.abort();
+            // It was aborted, and says so.
+            let _ = task.await;
+        }
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
         self.server.abort();
+        self.courier.abort();
     }
 }
 
@@ -298,6 +464,19 @@ impl Builder {
         self
     }
 
+    /// Lets the control paths answer others than loopback, as in a container whose port is forwarded. Whoever reaches
+    /// the sandbox can then change its state, whatever name in `Host` it has for it; pages of other sites cannot.
+    pub fn allow_remote_control(mut self) -> Self {
+        self.open_control = true;
+        self
+    }
+
+    /// Adds a fault rule that stands from the beginning.
+    pub fn fault(mut self, rule: FaultRule) -> Self {
+        self.faults.push(rule);
+        self
+    }
+
     /// Takes the keys from this directory if it has some, else writes fresh ones there, with `sandbox.env` for shells.
     pub fn dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
@@ -313,6 +492,12 @@ impl Builder {
     /// Adds a merchant; the first is the one that [`Sandbox::merchant`] gives. Default: `1900000001` alone.
     pub fn merchant(mut self, mchid: impl Into<String>) -> Self {
         self.merchants.push(mchid.into());
+        self
+    }
+
+    /// Adds a brand, which calls under `/brand/…` in its own name. Default: none.
+    pub fn brand(mut self, brand_id: impl Into<String>) -> Self {
+        self.brands.push(brand_id.into());
         self
     }
 
@@ -339,10 +524,22 @@ impl Builder {
     /// Starts it on the tokio runtime of the caller.
     ///
     /// # Errors
-    /// A merchant id that is none, a directory that does not hold what it should, or an address that is taken or that
-    /// others can reach.
+    /// A merchant or brand id that is none, a fault rule that makes no sense, a directory that does not hold what it should, or
+    /// an address that is taken or that others can reach.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let Self { listen, anywhere, directory, clock, merchants, settings, seed, observer } = self;
+        let Self {
+            listen,
+            anywhere,
+            open_control,
+            directory,
+            clock,
+            merchants,
+            brands,
+            settings,
+            faults,
+            seed,
+            observer,
+        } = self;
         if !anywhere && !listen.ip().to_canonical().is_loopback() {
             return Err(StartError(format!(
                 "{listen} can be reached by others, and the keys of a sandbox protect nothing; listen on 127.0.0.1, or \
@@ -352,51 +549,105 @@ impl Builder {
         let ambient = Ambient::new(clock, seed);
         let now = ambient.now();
         let make = directory.clone();
-        let made = tokio::task::spawn_blocking(move || keys(make, merchants, now)).await;
-        let keys = made.map_err(|error| StartError(error.to_string()))?.map_err(StartError)?;
+        let made = tokio::task::spawn_blocking(move || secrets(make.as_deref(), merchants, &brands, now)).await;
+        let (keys, authority) = made.map_err(|error| StartError(error.to_string()))?.map_err(StartError)?;
+        // Clients hold certificates against the machine's clock.
+        let tls = authority.acceptor(ambient::system_seconds()).map_err(StartError)?;
 
         let explain = |error: std::io::Error| StartError(format!("{listen}: {error}"));
         let listener = TcpListener::bind(listen).await.map_err(explain)?;
         let address = listener.local_addr().map_err(explain)?;
-        if let Some(directory) = &directory {
-            keys.save(directory, &format!("http://{address}")).map_err(StartError)?;
-        }
-        let merchants: Vec<_> = keys.credentials().collect();
+        let merchants: Vec<_> = keys.credentials(&keys.merchants).collect();
+        let brands = keys.credentials(&keys.brands).collect();
         let Some(merchant) = merchants.first().cloned() else {
             return Err(StartError("the directory of keys has no merchant; take another one".to_owned()));
         };
-        let world =
-            World { ambient, settings, state: State::default(), log: Log::new(observer), nonces: Nonces::default() };
+        if let Some(directory) = &directory {
+            keys.save(directory, ready(address, &merchant, seed), &authority).map_err(StartError)?;
+        }
+        let mut world = World::new(ambient, settings, Log::new(observer));
+        for rule in faults {
+            let text = rule.to_string();
+            world.add_fault(rule).map_err(|error| StartError(format!("fault rule {text:?}: {error}")))?;
+        }
         let api = Arc::new(Api::new(keys, world));
-        let server = tokio::spawn(server::run(listener, Arc::clone(&api)));
-        Ok(Sandbox { api, address, merchant, merchants, server })
+        let server = tokio::spawn(server::run(listener, Door { api: Arc::clone(&api), tls, address, open_control }));
+        let courier = tokio::spawn(courier::run(Arc::clone(&api)));
+        let authority_pem = authority.certificate_pem;
+        Ok(Sandbox { api, address, merchant, merchants, brands, authority_pem, server, courier })
     }
 }
 
-/// The keys of a directory, or fresh ones.
-fn keys(directory: Option<PathBuf>, mut merchants: Vec<String>, now: i64) -> Result<Keys, String> {
-    for (index, mchid) in merchants.iter().enumerate() {
-        if merchants.iter().take(index).any(|earlier| earlier == mchid) {
-            return Err(format!("merchant {mchid} is named twice"));
-        }
-        let digits = mchid.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits || !(1..=20).contains(&mchid.len()) {
-            return Err(format!("{mchid:?} is no merchant id; it has 1 to 20 digits"));
-        }
+/// A URL by which this machine reaches an address on which the sandbox listens.
+fn url(scheme: &str, mut address: SocketAddr) -> String {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
     }
-    let loaded = match &directory {
+    format!("{scheme}://{address}")
+}
+
+/// The ready line.
+fn ready(address: SocketAddr, merchant: &Credentials, seed: u64) -> Value {
+    json!({
+        "base_url": url("http", address),
+        "https_url": url("https", address),
+        "proxy_url": url("http", address),
+        "mchid": merchant.mchid,
+        "serial_no": merchant.serial_no,
+        "public_key_id": merchant.public_key_id,
+        "platform_serial": merchant.platform_serial,
+        "seed": seed,
+    })
+}
+
+/// The keys and the certificate authority of a directory, or fresh ones.
+fn secrets(
+    directory: Option<&Path>,
+    merchants: Vec<String>,
+    brands: &[String],
+    now: i64,
+) -> Result<(Keys, Authority), String> {
+    let kept = match directory {
+        Some(directory) => Keys::load_authority(directory)?,
+        None => None,
+    };
+    let authority = match kept {
+        Some(kept) => kept,
+        None => Authority::generate(ambient::system_seconds())?,
+    };
+    Ok((keys(directory, merchants, brands, now)?, authority))
+}
+
+/// The keys of a directory, or fresh ones.
+fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
+    check_ids("merchant", &merchants)?;
+    check_ids("brand", brands)?;
+    let loaded = match directory {
         Some(directory) => Keys::load(directory)?,
         None => None,
     };
     if let Some(keys) = loaded {
-        let missing = merchants.iter().find(|mchid| keys.merchant(mchid).is_none());
-        return match missing {
+        let merchant = merchants.iter().find(|mchid| keys.merchant(mchid).is_none()).map(|id| ("merchant", id));
+        let brand = brands.iter().find(|brand| keys.brand(brand).is_none()).map(|id| ("brand", id));
+        return match merchant.or(brand) {
             None => Ok(keys),
-            Some(mchid) => Err(format!("the directory of keys has no merchant {mchid}; take another one")),
+            Some((what, id)) => Err(format!("the directory of keys has no {what} {id}; take another one")),
         };
     }
     if merchants.is_empty() {
         merchants.push(DEFAULT_MERCHANT.to_owned());
     }
-    Keys::generate(&merchants, now)
+    Keys::generate(&merchants, brands, now)
+}
+
+fn check_ids(what: &str, ids: &[String]) -> Result<(), String> {
+    for (index, id) in ids.iter().enumerate() {
+        if ids.iter().take(index).any(|earlier| earlier == id) {
+            return Err(format!("{what} {id} is named twice"));
+        }
+        keys::check_id(what, id)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The log of requests: the newest ones, in bounded memory.
 
 use crate::explain::Explanation;
+use crate::faults::Asked;
 use crate::schema::Violation;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -77,11 +78,11 @@ impl Checks {
 pub struct Exchange {
     /// Number of the request, counted from 1.
     pub id: u64,
-    /// The `Request-ID` of the answer.
+    /// The `Request-ID` of the answer; empty for what was turned away before it was a request to the API.
     pub request_id: String,
     /// Time of the sandbox's clock, RFC 3339.
     pub time: String,
-    /// HTTP method.
+    /// HTTP method; `TLS` for a handshake that failed.
     pub method: String,
     /// Path and query as they came, cut off after 2,000 bytes.
     pub target: String,
@@ -103,6 +104,8 @@ pub struct Exchange {
     pub violations: Vec<Violation>,
     /// The fault that was applied.
     pub fault: Option<String>,
+    /// Id of the rule that applied it; none where the request itself named the fault.
+    pub rule: Option<u64>,
     /// Why the signature failed; of each message the first 2,000 bytes.
     pub explanation: Option<Box<Explanation>>,
 }
@@ -114,6 +117,35 @@ pub(crate) struct Observer(pub(crate) Arc<dyn Fn(&Exchange) + Send + Sync>);
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Observer")
+    }
+}
+
+impl Exchange {
+    /// A request of which nothing is known yet.
+    pub(crate) fn new(request_id: String, time: String, method: &str, target: &str) -> Self {
+        Self {
+            id: 0,
+            request_id,
+            time,
+            method: method.to_owned(),
+            target: cut(target, 2000).to_owned(),
+            mchid: None,
+            operation: None,
+            status: None,
+            code: None,
+            checks: Checks::default(),
+            basis: Basis::Sandbox,
+            why: String::new(),
+            violations: Vec::new(),
+            fault: None,
+            rule: None,
+            explanation: None,
+        }
+    }
+
+    /// Notes that a fault is applied.
+    pub(crate) fn apply(&mut self, asked: &Asked) {
+        (self.fault, self.rule) = (Some(asked.name.clone()), asked.rule);
     }
 }
 
@@ -162,4 +194,24 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange() -> Exchange {
+        let violation = Violation { at: String::new(), rule: "type", issue: String::new() };
+        let blank = Exchange::new(String::new(), String::new(), "", "");
+        Exchange { violations: vec![violation; 60], ..blank }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_numbers_go_on() {
+        let mut log = Log::default();
+        (0..CAPACITY + 10).for_each(|_| log.push(exchange()));
+        let newest = log.newest().next().unwrap();
+        assert_eq!((newest.id, newest.violations.len()), (10_010, 50));
+        assert_eq!((log.newest().count(), log.newest().last().unwrap().id), (CAPACITY, 11));
+    }
 }

@@ -6,10 +6,11 @@ mod html;
 
 use crate::World;
 use crate::api::Api;
-use crate::control::{self, Filter};
+use crate::control::Filter;
 use crate::explain::{Explanation, Pair, Piece, side_by_side};
-use crate::faults;
+use crate::faults::FAULTS;
 use crate::log::{Basis, Exchange, Verdict};
+use crate::state::{Attempt, Event, Standing};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
@@ -38,7 +39,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, request: Request) -> Respo
     requests(&mut html, &world, &filter);
     ledger(&mut html, &mut world);
     events(&mut html, &world);
-    faults(&mut html);
+    faults(&mut html, &world);
     settings(&mut html, &world);
     page(StatusCode::OK, &html)
 }
@@ -189,6 +190,7 @@ fn facts(html: &mut Html, exchange: &Exchange) {
         ("Merchant", exchange.mchid.clone()),
         ("Request-ID", Some(exchange.request_id.clone())),
         ("Fault", exchange.fault.clone()),
+        ("Fault rule", exchange.rule.map(|rule| rule.to_string())),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             html.raw("<dt>").text(name).raw("</dt><dd>").text(value).raw("</dd>");
@@ -271,15 +273,52 @@ fn ledger(html: &mut Html, world: &mut World) {
 }
 
 fn events(html: &mut Html, world: &World) {
-    let events: Vec<_> = world.state.outbox.all().filter_map(|event| serde_json::to_value(event).ok()).collect();
-    html.raw("<section id=events><h2>Notifications</h2>");
-    table(html, "events", &events);
+    let all = world.state.outbox.all().len();
+    html.raw("<section id=events><h2>Notifications <span class=quiet>").text(all).raw("</span></h2><ol class=log>");
+    for event in world.state.outbox.all().rev().take(ROWS) {
+        notification(html, event);
+    }
+    html.raw("</ol>");
+    if all > ROWS {
+        html.raw("<p class=quiet>The newest ").text(ROWS).raw("; all of them are in the JSON.</p>");
+    }
     html.raw("</section>");
 }
 
+fn notification(html: &mut Html, event: &Event) {
+    let (class, standing) = match event.standing {
+        Standing::NoAddress => ("quiet", "no address"),
+        Standing::Waiting => ("quiet", "waiting"),
+        Standing::Delivered => ("good", "delivered"),
+        Standing::GivenUp => ("bad", "given up"),
+        Standing::Refused => ("bad", "refused"),
+    };
+    html.raw("<li><details id=\"e").text(&event.id).raw("\"><summary><span class=").raw(class).raw(">").raw(standing);
+    html.raw("</span> <b>").text(event.event_type).raw("</b> <span class=quiet>").text(event.attempts.len());
+    html.raw(if event.attempts.len() == 1 { " attempt" } else { " attempts" }).raw("</span></summary><dl>");
+    for (name, value) in [
+        ("Id", Some(&event.id)),
+        ("Time", Some(&event.create_time)),
+        ("Merchant", Some(&event.mchid)),
+        ("To", event.notify_url.as_ref()),
+        ("Next attempt", event.next_attempt.as_ref()),
+        ("Payload", Some(&event.payload.to_string())),
+    ] {
+        if let Some(value) = value {
+            html.raw("<dt>").raw(name).raw("</dt><dd>").text(value).raw("</dd>");
+        }
+    }
+    html.raw("</dl><ol>");
+    for Attempt { time, status, accepted, reason, .. } in &event.attempts {
+        html.raw("<li><time>").text(time).raw("</time> <span class=").raw(if *accepted { "good>" } else { "bad>" });
+        html.text(status.map_or_else(|| "—".to_owned(), |status| status.to_string()));
+        html.raw("</span> ").text(reason).raw("</li>");
+    }
+    html.raw("</ol></details></li>");
+}
+
 /// Columns that come first, in this order; the others follow by name.
-const FIRST: [&str; 9] =
-    ["family", "stock_id", "coupon_id", "code", "operation", "mchid", "creator", "status", "event_type"];
+const FIRST: [&str; 8] = ["family", "stock_id", "coupon_id", "code", "operation", "mchid", "creator", "status"];
 
 /// Objects as a table.
 fn table(html: &mut Html, name: &str, rows: &[Value]) {
@@ -318,17 +357,42 @@ fn cell(html: &mut Html, value: &Value) {
     };
 }
 
-fn faults(html: &mut Html) {
-    html.raw("<section id=faults><h2>Faults</h2><p>A request with the header <code>X-Sandbox-Fault: NAME[=argument]</code> goes wrong, and nothing else does: ");
-    html.raw("<code>").text(faults::NAMES).raw("</code></p>");
-    if control::serves("POST", "/faults") {
-        html.raw(
-            "<form method=post action=\"/_sandbox/faults\"><label>Fault <input name=fault required size=16></label>",
-        );
-        html.raw("<label>Operation <input name=operation size=22></label><label>Every nth <input name=\"nth:integer\" size=4></label>");
-        html.raw("<label>Times <input name=\"times:integer\" size=4></label><button>Add rule</button></form>");
+fn faults(html: &mut Html, world: &World) {
+    html.raw(
+        "<section id=faults><h2>Faults</h2><p>A request with the header <code>X-Sandbox-Fault: NAME[=argument]</code> ",
+    );
+    html.raw("goes wrong, and so does one to which a rule applies.</p>");
+    rules(html, world);
+    html.raw("<form method=post action=\"/_sandbox/faults\">");
+    html.raw("<label>Fault <input name=fault required size=16></label>");
+    html.raw("<label>Operation <input name=operation size=22></label>");
+    html.raw("<label>From the nth <input name=\"nth:integer\" size=4></label>");
+    html.raw("<label>Times <input name=\"times:integer\" size=4></label><button>Add rule</button></form>");
+    html.raw("<details id=\"t-faults\"><summary>All faults <span class=quiet>").text(FAULTS.len());
+    html.raw("</span></summary><dl>");
+    for kind in FAULTS {
+        html.raw("<dt><code>").text(kind.name).text(kind.argument).raw("</code></dt><dd>").text(kind.meaning);
+        html.raw(if kind.acts { " <span class=quiet>(acted upon)</span></dd>" } else { "</dd>" });
     }
-    html.raw("</section>");
+    html.raw("</dl></details></section>");
+}
+
+/// The rules that stand, each with a button that removes it.
+fn rules(html: &mut Html, world: &World) {
+    let rules = world.faults.all();
+    if rules.is_empty() {
+        return;
+    }
+    html.raw(
+        "<div class=wide><table><thead><tr><th>Rule</th><th>Seen</th><th>Applied</th><th></th></tr></thead><tbody>",
+    );
+    for standing in rules {
+        html.raw("<tr><td><code>").text(&standing.rule).raw("</code></td><td>").text(standing.seen);
+        html.raw("</td><td>").text(standing.applied);
+        html.raw("</td><td><form method=post action=\"/_sandbox/faults/").text(standing.id);
+        html.raw("\"><button name=_method value=DELETE>Remove</button></form></td></tr>");
+    }
+    html.raw("</tbody></table></div>");
 }
 
 fn settings(html: &mut Html, world: &World) {

@@ -23,6 +23,7 @@ pub struct Violation {
 
 /// The schema of one operation, ready to judge requests.
 pub(crate) struct Form {
+    /// The schema of the request, or of the payload of a notification.
     request: Value,
     rules: Vec<Value>,
     examples: Vec<Value>,
@@ -46,11 +47,20 @@ impl Forms {
 }
 
 impl Form {
-    /// Compiles the text of a schema file.
+    /// Compiles the text of an operation's schema file.
     fn compile(text: &str) -> Result<Self, String> {
+        Self::compile_part(text, "request")
+    }
+
+    /// Compiles the text of a notification's schema file.
+    pub(crate) fn of_payload(text: &str) -> Result<Self, String> {
+        Self::compile_part(text, "payload")
+    }
+
+    fn compile_part(text: &str, part: &str) -> Result<Self, String> {
         let mut file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let mut take = |name: &str| file.get_mut(name).map(Value::take).unwrap_or_default();
-        let (mut request, definitions) = (take("request"), take("definitions"));
+        let (mut request, definitions) = (take(part), take("definitions"));
         let list = |value| if let Value::Array(items) = value { items } else { Vec::new() };
         let (rules, examples) = (list(take("rules")), list(take("examples")));
         if let (Value::Object(request), Value::Object(definitions)) = (&mut request, definitions) {
@@ -97,6 +107,27 @@ impl Form {
     fn resolve<'a>(&'a self, schema: &'a Value) -> &'a Value {
         let target = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
         target.and_then(|pointer| self.request.pointer(pointer)).unwrap_or(schema)
+    }
+
+    /// The schema itself.
+    pub(crate) fn root(&self) -> &Value {
+        &self.request
+    }
+
+    /// The schema of a field or item of what this schema describes.
+    pub(crate) fn below<'a>(&'a self, schema: &'a Value, step: &str) -> Option<&'a Value> {
+        let schema = self.resolve(schema);
+        schema.get("properties").and_then(|fields| fields.get(step)).or_else(|| schema.get("items"))
+    }
+
+    /// The JSON type that a schema asks for.
+    pub(crate) fn type_of<'a>(&'a self, schema: &'a Value) -> Option<&'a str> {
+        self.resolve(schema).get("type").and_then(Value::as_str)
+    }
+
+    /// This part of the first example.
+    pub(crate) fn example(&self, part: &str) -> Option<&Value> {
+        self.examples.first()?.get(part)
     }
 
     /// All violations of the schema; the rules are apart.

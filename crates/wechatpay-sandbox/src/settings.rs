@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 pub struct Settings {
     /// Seconds by which the timestamp of a request may differ from the sandbox's clock. Default 300.
     pub timestamp_window: u32,
+    /// Milliseconds of each pause of the faults `slow-headers` and `slow-body`. Default 500.
+    pub slow_ms: u32,
+    /// Milliseconds for which the fault `stall` is silent. Default 60,000.
+    pub stall_ms: u32,
     /// What signs the answers to requests whose `Wechatpay-Serial` does not choose. Default: the public key.
     pub sign_with: SignWith,
     /// Whether there are platform certificates. Without, as for merchants that only have the public key,
@@ -105,18 +109,59 @@ pub struct Settings {
     pub busifavor_subsidy_delay: u32,
     /// Why subsidy payments and returns fail, `INSUFFICIENT_BALANCE` for example. Default: they succeed.
     pub busifavor_subsidy_failure: Option<String>,
+    /// State of a product coupon, and of each of its stocks, after its creation. Default: in effect.
+    pub product_coupon_first_state: ProductCouponFirstState,
+    /// Whether a product coupon can be created only once `set_notify_config` was called, as is documented; else 400
+    /// `INVALID_REQUEST`. Default true.
+    pub product_coupon_needs_address: bool,
+    /// Brands that have not authorised their partner: calls for them answer 403 `NO_AUTH`.
+    pub product_coupon_unauthorised_brands: Vec<String>,
+    /// Appids that are not bound to the brand: they are refused with 400 `INVALID_REQUEST`.
+    pub product_coupon_unbound_appids: Vec<String>,
+    /// Stores that do not exist: they are sorted as failed.
+    pub product_coupon_unknown_stores: Vec<String>,
+    /// Most codes that a stock of a product coupon takes; the number is not published. Default: no end to it.
+    pub product_coupon_code_limit: Option<u64>,
+    /// Whether the return of a subsidy must name a refund that the sandbox has made (act `refund`) of the same order; else
+    /// 404 `RESOURCE_NOT_EXISTS`, which is a guess. Without, any refund is taken as one: orders are paid elsewhere, and
+    /// so they are refunded elsewhere. Default false.
+    pub busifavor_check_refunds: bool,
     /// Whether a gift activity must name stocks of merchant coupons that the sandbox has and that are the caller's; else
     /// 404 `RESOURCE_NOT_EXISTS`. Default true.
     pub paygift_check_stocks: bool,
     /// Whether a partnership must be about a stock that the sandbox has and that is the caller's; else 403 `NO_AUTH`.
     /// Default true.
     pub partnership_check_stocks: bool,
+    /// Whether the documented limits of how often operations may be called hold: beyond them, 429. Default false, because
+    /// for a clock that stands still a minute never passes, and tests create more stocks in a minute than merchants may.
+    pub rate_limits: bool,
+    /// Uploads of codes that a merchant may make in a second; the number is not published. Default: no end to it.
+    pub busifavor_upload_rate: Option<u32>,
+    /// Address to which all notifications go, whatever the merchants have set. Default: where they have set.
+    pub notify_url: Option<String>,
+    /// Whether notifications may go to other machines. Without, only loopback addresses are contacted. Default false.
+    pub notify_anywhere: bool,
+    /// Seconds between an event and the first attempt to deliver it; nobody says. Default 0.
+    pub notify_delay: u32,
+    /// Seconds that a receiver may take for its answer. Documented, 5; default 5.
+    pub notify_timeout: u32,
+    /// How often an event that was accepted is sent again all the same. Default 0.
+    pub notify_duplicates: u32,
+    /// Whether of several events that are due the newest is sent first. Default: the oldest.
+    pub notify_newest_first: bool,
+    /// How many of a thousand answers carry a signature probe, which is a signature that must not be believed. Default
+    /// 0.
+    pub probes_in_answers: u32,
+    /// How many of a thousand attempts to deliver a notification carry a signature probe. Default 0.
+    pub probes_in_notifications: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             timestamp_window: 300,
+            slow_ms: 500,
+            stall_ms: 60_000,
             sign_with: SignWith::PublicKey,
             certificates: true,
             refuse_unknown_merchants: true,
@@ -155,8 +200,25 @@ impl Default for Settings {
             busifavor_return_expired: true,
             busifavor_subsidy_delay: 0,
             busifavor_subsidy_failure: None,
+            product_coupon_first_state: ProductCouponFirstState::Effective,
+            product_coupon_needs_address: true,
+            product_coupon_unauthorised_brands: Vec::new(),
+            product_coupon_unbound_appids: Vec::new(),
+            product_coupon_unknown_stores: Vec::new(),
+            product_coupon_code_limit: None,
+            busifavor_check_refunds: false,
             paygift_check_stocks: true,
             partnership_check_stocks: true,
+            rate_limits: false,
+            busifavor_upload_rate: None,
+            notify_url: None,
+            notify_anywhere: false,
+            notify_delay: 0,
+            notify_timeout: 5,
+            notify_duplicates: 0,
+            notify_newest_first: false,
+            probes_in_answers: 0,
+            probes_in_notifications: 0,
         }
     }
 }
@@ -170,6 +232,8 @@ pub enum SignWith {
     PublicKey,
     /// The key of the platform certificate.
     Certificate,
+    /// Now one, now the other, whatever a request names: as during a migration.
+    Both,
 }
 
 /// State of a cash coupon stock after its creation.
@@ -192,6 +256,17 @@ pub enum BusifavorFirstState {
     Running,
     /// It is reviewed first.
     Unaudit,
+}
+
+/// State of a product coupon after its creation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum ProductCouponFirstState {
+    /// In effect: its stocks hand out coupons.
+    Effective,
+    /// It is reviewed first, and so are its stocks.
+    Auditing,
 }
 
 /// What the repeat of a request gets.

@@ -2,9 +2,12 @@
 
 use super::{Findings, error_rows, head, node, page, rules};
 use crate::catalog::{Family, Operation, Scope};
-use crate::schema::{Body, Idempotency, Kind, Method, Node};
+use crate::schema::{Body, Idempotency, Kind, Method, Node, OperationFile, Rule};
 use crate::source::{Ordered, below};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The field that names a brand. Where the brand itself calls, its signature names it.
+const BRAND_ID: &str = "brand_id";
 
 pub(super) fn check(scope: &Scope, family: &Family, operation: &Operation, findings: &mut Findings) {
     let data = &operation.data;
@@ -27,6 +30,9 @@ pub(super) fn check(scope: &Scope, family: &Family, operation: &Operation, findi
             findings.add("/idempotency/field", what, "name the field that makes a repeat one effect");
         }
         rules::check(scope, &data.request, &data.rules, findings);
+    }
+    if let Some(path) = &data.brand_path {
+        brand(scope, data, path, findings);
     }
     if let Some(page) = &data.page {
         page::check(scope, data, page, findings);
@@ -72,6 +78,50 @@ fn strict(scope: &Scope, node: &Node, pointer: &str, depth: usize, findings: &mu
     }
     if let Some(items) = &target.items {
         strict(scope, items, &below(pointer, "items"), depth + 1, findings);
+    }
+}
+
+/// What the same schema must be so that a brand can call it too.
+fn brand(scope: &Scope, data: &OperationFile, path: &str, findings: &mut Findings) {
+    if !path.starts_with("/brand/") || path.contains(['?', '#', ' ']) {
+        let what = format!("`{path}` is no path of a brand");
+        findings.add("/brand_path", what, "begin with /brand/, without query");
+    }
+    let mut wanted = parameters(&data.path);
+    wanted.remove(BRAND_ID);
+    if parameters(path) != wanted {
+        let wanted: Vec<_> = wanted.into_iter().map(|name| format!("{{{name}}}")).collect();
+        let what = format!("its parameters are not those of `path`: {}", wanted.join(", "));
+        findings.add("/brand_path", what, "name the same ones, without {brand_id}");
+    }
+    if let Some(i) = data.rules.iter().position(|rule| matches!(rule, Rule::Caller(_))) {
+        let what = "the rule asks for the calling merchant, and a brand is none";
+        findings.add(&below("/rules", i), what, "take out the rule or `brand_path`");
+    }
+    if let Some(response) = &data.response {
+        without_brand(scope, response, "/response", 0, findings);
+    }
+}
+
+fn parameters(path: &str) -> BTreeSet<&str> {
+    path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}')).collect()
+}
+
+/// Answers to a brand do not name it.
+fn without_brand(scope: &Scope, node: &Node, pointer: &str, depth: usize, findings: &mut Findings) {
+    if depth > 32 {
+        return;
+    }
+    let target = scope.follow(node);
+    if target.requires(BRAND_ID) {
+        let what = "`brand_id` is required, and answers to a brand have none";
+        findings.add(pointer, what, "take it out of `required`");
+    }
+    for (name, field) in target.fields() {
+        without_brand(scope, field, &below(&below(pointer, "properties"), name), depth + 1, findings);
+    }
+    if let Some(items) = &target.items {
+        without_brand(scope, items, &below(pointer, "items"), depth + 1, findings);
     }
 }
 

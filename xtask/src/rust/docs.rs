@@ -68,6 +68,7 @@ pub(super) fn request(operation: &Operation) -> Vec<String> {
     vec![
         sentence(&escape(&data.title)),
         format!("{} · `{} {}` · {repeat}", escape(&data.title_zh), method(data.method), data.path),
+        data.brand_path.as_ref().map(|path| format!("A brand calls `{path}`, without `brand_id`.")).unwrap_or_default(),
         rates(&data.rate),
         data.note.as_deref().map(escape).unwrap_or_default(),
         documents(&data.source),

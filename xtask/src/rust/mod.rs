@@ -1,5 +1,6 @@
 //! The Rust files: what stands in each, and in which order.
 
+mod builders;
 mod docs;
 mod embed;
 mod enums;
@@ -112,7 +113,10 @@ fn family_file(
     for notification in &family.notifications {
         file.items(specs::notification(&scope, &structs, notification)?)?;
     }
-    types(&mut file, &scope, &structs, &definitions, in_requests)?;
+    types(&mut file, &scope, &structs, &definitions)?;
+    let requests = family.operations.iter().map(|operation| (operation.request_type(), &operation.data.request));
+    let built = built(&definitions, in_requests).map(|(name, node)| (name.to_owned(), node));
+    file.items(builders::module(&scope, &structs, requests.chain(built))?)?;
     file.items(specs::module(&scope, family, &definitions, in_requests)?)?;
     Ok(file.finish())
 }
@@ -144,7 +148,9 @@ fn common_file(catalog: &Catalog, in_requests: &BTreeMap<&str, BTreeSet<&str>>) 
     let newtypes = types::newtypes(definitions.iter().map(|(_, node)| *node));
     let enums = definitions.iter().any(|(_, node)| node.is_text_enum());
     file.items(imports(&newtypes, enums, &TokenStream::new()))?;
-    types(&mut file, &scope, &structs, &definitions, &in_requests)?;
+    types(&mut file, &scope, &structs, &definitions)?;
+    let built = built(&definitions, &in_requests).map(|(name, node)| (name.to_owned(), node));
+    file.items(builders::module(&scope, &structs, built)?)?;
     file.items(specs::common_module(&scope, &definitions, &in_requests)?)?;
     Ok(file.finish())
 }
@@ -165,17 +171,24 @@ fn types(
     scope: &Scope,
     structs: &types::Structs,
     definitions: &[(&str, &Node)],
-    in_requests: &BTreeSet<&str>,
 ) -> anyhow::Result<()> {
     for (name, node) in definitions {
         if node.is_text_enum() {
             file.text(enums::open_enum(name, &docs::definition(node), enums::variants(node)));
         } else {
             let docs = docs::definition(node);
-            file.items(structs.item(scope, name, node, &docs::attributes(&docs), in_requests.contains(name))?)?;
+            file.items(structs.item(scope, name, node, &docs::attributes(&docs))?)?;
         }
     }
     Ok(())
+}
+
+/// The definitions that have a builder: objects that some request reaches.
+fn built<'a>(
+    definitions: &'a [(&'a str, &'a Node)],
+    in_requests: &'a BTreeSet<&str>,
+) -> impl Iterator<Item = (&'a str, &'a Node)> {
+    definitions.iter().filter(|(name, node)| !node.is_text_enum() && in_requests.contains(name)).copied()
 }
 
 fn error_code_file(catalog: &Catalog) -> anyhow::Result<String> {

@@ -7,6 +7,7 @@ use crate::names::screaming;
 use crate::schema::{
     Audience, Body, Delivery, ErrorRow, Idempotency, Method, Node, NotificationFile, Page, Per, Rate, Rule, Unit,
 };
+use crate::source::below;
 use anyhow::anyhow;
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -18,12 +19,12 @@ pub(super) fn operation(scope: &Scope, structs: &Structs, operation: &Operation)
     let data = &operation.data;
     let (docs, title) = (docs::attributes(&docs::request(operation)), alias(&data.title_zh));
     let docs = quote!(#docs #[doc(alias = #title)]);
-    let request = structs.item(scope, &name, &data.request, &docs, true)?;
+    let request = structs.item(scope, &name, &data.request, &docs)?;
     let mut response_item = TokenStream::new();
     let response = match (&data.response, operation.response_type()) {
         (Some(node), Some(name)) => {
             let docs = docs::attributes(&docs::response(operation, node));
-            response_item = structs.item(scope, &name, node, &docs, false)?;
+            response_item = structs.item(scope, &name, node, &docs)?;
             let ident = format_ident!("{name}");
             quote!(#ident)
         }
@@ -101,7 +102,7 @@ pub(super) fn notification(
     let (name, data) = (notification.payload_type(), &notification.data);
     let (docs, title) = (docs::attributes(&docs::payload(notification)), alias(&data.title_zh));
     let docs = quote!(#docs #[doc(alias = #title)]);
-    let payload = structs.item(scope, &name, &data.payload, &docs, false)?;
+    let payload = structs.item(scope, &name, &data.payload, &docs)?;
     let (ident, spec) = (format_ident!("{name}"), static_name(&notification.name));
     Ok(quote! {
         #payload
@@ -206,7 +207,12 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
         Idempotency::Key { field } => quote!(Idempotency::Key(#field)),
         Idempotency::None {} => quote!(Idempotency::None),
     };
+    let brand_path = shapes::option(data.brand_path.as_ref());
     let (source, query, header) = (&data.source, &data.query, &data.header);
+    let mut sealed = Vec::new();
+    if let Some(response) = &data.response {
+        find_sealed(scope, response, "", &mut sealed);
+    }
     let request = shapes::shape(scope, &data.request)?;
     let rules = data.rules.iter().map(rule);
     let page = shapes::option(data.page.as_ref().map(page));
@@ -222,11 +228,13 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
             source: &[#(#source),*],
             method: #method,
             path: #path,
+            brand_path: #brand_path,
             query: &[#(#query),*],
             header: &[#(#header),*],
             body: #body,
             request: &#request,
             answer: #answer,
+            sealed: &[#(#sealed),*],
             rules: &[#(#rules),*],
             idempotency: #idempotency,
             page: #page,
@@ -236,6 +244,21 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
             schema: include_str!(#schema),
         };
     })
+}
+
+/// The places of an answer that are marked as sensitive.
+fn find_sealed(scope: &Scope, node: &Node, pointer: &str, found: &mut Vec<String>) {
+    let target = scope.follow(node);
+    for (name, field) in target.fields() {
+        let pointer = below(pointer, name);
+        find_sealed(scope, field, &pointer, found);
+        if field.sensitive == Some(true) {
+            found.push(pointer);
+        }
+    }
+    if let Some(items) = &target.items {
+        find_sealed(scope, items, &below(pointer, "*"), found);
+    }
 }
 
 fn page(page: &Page) -> TokenStream {

@@ -1,5 +1,6 @@
 //! The structs. typify decides on the types of the fields; their order, names of traits and documentation are ours.
 
+use super::builders::Setter;
 use super::docs;
 use crate::catalog::{Catalog, Family, Scope, referent};
 use crate::schema::{Format, Kind, Newtype, Node};
@@ -81,14 +82,13 @@ impl Structs {
         Ok((field, node.requires(wire)))
     }
 
-    /// The struct of this name and schema, with a builder or without.
+    /// The struct of this name and schema.
     pub(super) fn item(
         &self,
         scope: &Scope,
         name: &str,
         node: &Node,
         documentation: &TokenStream,
-        builder: bool,
     ) -> anyhow::Result<TokenStream> {
         let ident = format_ident!("{name}");
         let typed = self.0.get(name);
@@ -97,15 +97,24 @@ impl Structs {
             let Some(typed) = typed.and_then(|fields| fields.get(wire)) else {
                 bail!("typify made no field `{wire}` of `{name}`; it reads the schema in another way than xtask");
             };
-            fields.push(field_tokens(scope, wire, field, node.requires(wire), typed, builder));
+            fields.push(field_tokens(scope, wire, field, node.requires(wire), typed));
         }
-        let builder = builder.then(|| quote!(, bon::Builder));
         Ok(quote! {
             #documentation
-            #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize #builder)]
+            #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
             #[non_exhaustive]
             pub struct #ident { #(#fields),* }
         })
+    }
+
+    /// What a builder of that struct sets.
+    pub(super) fn setters(&self, scope: &Scope, name: &str, node: &Node) -> anyhow::Result<Vec<Setter>> {
+        let setter = |(wire, field): (&str, &Node)| {
+            let (typed, required) = self.field(name, node, wire)?;
+            let text = scope.follow(field).kind == Some(Kind::String);
+            Ok(Setter { ident: typed.ident.clone(), ty: typed.ty.clone(), required, text })
+        };
+        node.fields().map(setter).collect()
     }
 }
 
@@ -131,14 +140,7 @@ impl<'a> Typed<'a> {
     }
 }
 
-fn field_tokens(
-    scope: &Scope,
-    wire: &str,
-    node: &Node,
-    required: bool,
-    typed: &syn::Field,
-    builder: bool,
-) -> TokenStream {
+fn field_tokens(scope: &Scope, wire: &str, node: &Node, required: bool, typed: &syn::Field) -> TokenStream {
     let docs = docs::attributes(&docs::field(scope, node, required));
     let (ident, ty) = (&typed.ident, &typed.ty);
     let mut serde = Vec::new();
@@ -160,14 +162,7 @@ fn field_tokens(
         serde.push(quote!(deserialize_with = "crate::read::blank_as_absent"));
     }
     let serde = (!serde.is_empty()).then(|| quote!(#[serde(#(#serde),*)]));
-    let target = scope.follow(node);
-    let text = target.kind == Some(Kind::String);
-    let setter = match (builder, required, outer.as_deref()) {
-        (true, false, Some("Vec")) => Some(quote!(#[builder(default)])),
-        (true, _, _) if text => Some(quote!(#[builder(into)])),
-        _ => None,
-    };
-    quote! { #docs #serde #setter pub #ident: #ty }
+    quote! { #docs #serde pub #ident: #ty }
 }
 
 /// Names of the newtypes that the schemas use.

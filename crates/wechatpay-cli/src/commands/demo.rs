@@ -62,13 +62,13 @@ impl Stage {
 
     async fn play(&self, story: &Story, output: &Output) -> Result {
         if !output.json {
-            let (base, mchid) = (&self.base, self.client.merchant().mchid());
+            let (base, mchid) = (&self.base, self.client.identity().id());
             output.line(format_args!(
                 "A local WeChat Pay listens on {base}; merchant {mchid} calls it over {}.",
                 self.library(false)
             ))?;
         }
-        let mut names = Names::new(self.client.merchant().mchid().as_str());
+        let mut names = Names::new(self.client.identity().id());
         let (mut surprises, mut answers) = (Vec::new(), Vec::new());
         for (index, step) in story.steps.iter().enumerate() {
             let number = index + 1;

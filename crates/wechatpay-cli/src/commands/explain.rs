@@ -26,7 +26,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result {
         let failed = |problem: String| Failure::Input(format!("--key: {}: {problem}", path.display()));
         let text = config::read_text(path).map_err(failed)?;
         let key = Key::from_pem(&text).map_err(failed)?;
-        let whose = if message.is_request() { Whose::Merchant(args.account.mchid.clone()) } else { Whose::Platform };
+        let whose = match message.is_request() {
+            true if message.is_brands() => Whose::Brand(None),
+            true => Whose::Merchant(args.account.mchid.clone()),
+            false => Whose::Platform,
+        };
         let serial = config::certificate_serial(&text);
         // What is named on the command line comes before what is configured.
         known.insert(0, Known { whose, serial, key, apiv3_key: None });
@@ -108,6 +112,12 @@ impl Message {
 
     fn is_request(&self) -> bool {
         self.request.is_some()
+    }
+
+    /// Whether the request names a brand as its caller.
+    fn is_brands(&self) -> bool {
+        let authorization = self.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        authorization.is_some_and(|value| value.contains("brand_id="))
     }
 
     fn explain(&self, known: &[Known], clock: Option<Clock>) -> Option<Explanation> {

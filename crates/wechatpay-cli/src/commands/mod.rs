@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod certs;
+pub(crate) mod codes;
 pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod describe;
@@ -10,3 +11,4 @@ pub(crate) mod notify;
 pub(crate) mod ops;
 pub(crate) mod raw;
 pub(crate) mod sandbox;
+pub(crate) mod trigger;

@@ -29,6 +29,12 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     if args.allow_remote {
         builder = builder.allow_remote();
     }
+    if args.allow_remote_control {
+        builder = builder.allow_remote_control();
+    }
+    for rule in &args.fault {
+        builder = builder.fault(rule.clone());
+    }
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
@@ -39,7 +45,7 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     builder = builder.observer(move |exchange| {
         if let Some(explanation) = &exchange.explanation {
             let id = exchange.id;
-            told.hint(format_args!("request {id}: bad signature: {explanation} (/_sandbox/?failed=signature#r{id})"));
+            told.hint(format_args!("request {id}: bad signature: {explanation} (/_sandbox/#r{id})"));
         }
     });
     // Signals are caught before anybody can know that there is something to end.

@@ -77,16 +77,46 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// A sandbox with further arguments.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let box_dir = directory.path().join("box");
-        let (child, ready) = start_sandbox(&["--dir", box_dir.to_str().unwrap(), "--seed", "7"]);
-        let env = std::fs::read_to_string(box_dir.join("sandbox.env")).unwrap();
+        let all = [&["--dir", box_dir.to_str().unwrap(), "--seed", "7"], arguments].concat();
+        let (child, ready) = start_sandbox(&all);
+        let env = Self::environment(&box_dir.join("sandbox.env"));
+        Self { child, ready, env, directory }
+    }
+
+    /// What a `sandbox.env` sets.
+    fn environment(file: &Path) -> BTreeMap<String, String> {
+        let env = std::fs::read_to_string(file).unwrap();
         let entry = |line: &str| {
             let (name, value) = line.split_once('=')?;
             Some((name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned()))
         };
-        let env = env.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect();
-        Self { child, ready, env, directory }
+        env.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect()
+    }
+
+    /// The command with the environment of another merchant of the sandbox.
+    pub(crate) fn command_of(&self, mchid: &str, arguments: &[&str]) -> Command {
+        let directory = self.path("box");
+        let description = std::fs::read_to_string(directory.join("sandbox.json")).unwrap();
+        let description: Value = serde_json::from_str(&description).unwrap();
+        let merchants = description["merchants"].as_array().unwrap();
+        let merchant = merchants.iter().find(|merchant| merchant["mchid"] == mchid).unwrap();
+        let mut command = self.command(arguments);
+        command.env("WECHATPAY_MCHID", mchid);
+        command.env("WECHATPAY_SERIAL_NO", merchant["serial_no"].as_str().unwrap());
+        command.env("WECHATPAY_PRIVATE_KEY", directory.join("merchants").join(mchid).join("apiclient_key.pem"));
+        command
+    }
+
+    /// A path in a directory of the test's own.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// A file in a directory of the test's own.

@@ -33,6 +33,20 @@ fn explain(arguments: &[&str], stdin: &str) -> Run {
 }
 
 #[test]
+fn a_brands_request_is_judged_by_the_key_at_hand() {
+    let as_brand = |request: String| {
+        request.replace("WECHATPAY2-", "WECHATPAY-BRAND-").replace("mchid=", "brand_id=").replace("/v3/a", "/brand/a")
+    };
+    let certificate = fixture("rsa2048.cert.pem");
+    let arguments = ["--request", "-", "--key", &certificate, "--mchid", "19", "--json"];
+    // The signature is over the path of a merchant.
+    let run = explain(&arguments, &as_brand(request("{}", "{}")));
+    assert!(run.code == 4 && run.stdout.contains("\"also\":[]") && run.stdout.contains("other-message"), "{run:?}");
+    let half = request("{}", "{}").replace("WECHATPAY2-", "WECHATPAY-BRAND-");
+    assert!(explain(&arguments, &half).stdout.contains("\"cause\":\"brand-or-merchant\""));
+}
+
+#[test]
 fn a_request_is_explained_from_a_file_and_from_its_parts() {
     let (certificate, key) = (fixture("rsa2048.cert.pem"), fixture("rsa2048.key.pem"));
     let good = explain(&["--request", "-", "--key", &certificate], &request("{\"a\":1}", "{\"a\":1}"));

@@ -33,7 +33,7 @@ const ROWS: &[Row] = &[
     row("call --help", 0, &["Examples:", "name=value", "WECHATPAY_PRIVATE_KEY", "violations", "retry"], &[]),
     row("raw --help", 0, &["Examples:"], &[]),
     row("demo --help", 0, &["Examples:", "verified"], &[]),
-    row("sandbox --help", 0, &["Examples:", "--allow-remote"], &[]),
+    row("sandbox --help", 0, &["Examples:", "--allow-remote", "* lose-reply", "stall[=MS]", "STATUS:CODE:N"], &[]),
     row("ops --help", 0, &["Examples:", "idempotency"], &[]),
     row("describe --help", 0, &["Examples:"], &[]),
     row("certs download --help", 0, &["Examples:", "WECHATPAY_APIV3_KEY", "expire_time"], &[]),
@@ -65,6 +65,9 @@ const ROWS: &[Row] = &[
     row("explain-signature --header x --key /nowhere.pem", 2, &[], &["write `Name: value`"]),
     piped("explain-signature --request -", "A: b\n\n", 2, &[], &["stdin:1: no request line"]),
     row("sandbox --listen 0.0.0.0:0", 2, &[], &["--allow-remote"]),
+    row("sandbox --allow-remote-control", 2, &[], &["--allow-remote"]),
+    row("sandbox --fault explode", 2, &[], &["no fault \"explode\"", "lose-reply"]),
+    row("sandbox --fault stall;nth=0", 2, &[], &["nth is 0"]),
     // The catalogue.
     row("ops", 0, &["favor.create_coupon_stock", "busifavor.upload_coupon_codes", "certificates.list"], &[]),
     row("ops busifavor", 0, &["busifavor.create_stock"], &[]),

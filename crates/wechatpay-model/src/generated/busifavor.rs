@@ -55,23 +55,19 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[&spec::COUPON_SEND];
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465640>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/associate>
 #[doc(alias = "关联订单信息")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AssociateOrder {
     /// Stock of the coupon (批次号). 1–20 characters. Required. Example: `100088`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Coupon to associate; it must not be used yet (券 code). 1–32 characters. Required. Example:
     /// `sxxe34343434`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Order, as the merchant numbered it when it was placed (关联的商户订单号). 1–128 characters.
     /// Required. Example: `MCH_102233445`.
-    #[builder(into)]
     pub out_trade_no: String,
     /// Number of this call, unique for the merchant (商户请求单号). 1–128 characters of `0-9` `A-Z` `a-z`
     /// `|` `_` `*` `-`. Required. Example: `1002600620019090123143254435`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
 }
 
@@ -106,26 +102,21 @@ pub struct AssociateOrderResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_2_1.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks>
 #[doc(alias = "创建商家券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateStock {
     /// Name of the stock (商家券批次名称). 1–21 characters. Required. Example: `8月1日活动券`.
-    #[builder(into)]
     pub stock_name: String,
     /// Merchant that the stock belongs to; of a service provider, one of its merchants (批次归属商户号). 8–15
     /// characters. Required. Example: `10000022`.
-    #[builder(into)]
     pub belong_merchant: MchId,
     /// Remark that only the merchant sees (批次备注). 1–20 characters. Optional. Example: `活动使用`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub comment: Option<String>,
     /// What the coupons are for, shown in the card folder (适用商品范围). 1–15 characters. Required.
     /// Example: `xxx商品使用`.
-    #[builder(into)]
     pub goods_name: String,
     /// Decides which of the three rules of a coupon is given (批次类型). Required.
-    #[builder(into)]
     pub stock_type: StockType,
     /// When, how and on what a coupon can be used (核销规则). Required.
     pub coupon_use_rule: CouponUseRule,
@@ -134,7 +125,6 @@ pub struct CreateStock {
     /// Request number, unique for the merchant; suggested is merchant id, date and a serial number
     /// (商户请求单号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example:
     /// `100002322019090134234sfdf`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Where a user can go from the coupon (自定义入口). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +133,6 @@ pub struct CreateStock {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_pattern_info: Option<DisplayPatternInfo>,
     /// Where the codes come from (券 code 模式). Required.
-    #[builder(into)]
     pub coupon_code_mode: CouponCodeMode,
     /// What notifications about the stock carry (事件通知配置). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,38 +177,31 @@ pub struct CreateStockResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017170057>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/subsidy/pay-receipts>
 #[doc(alias = "营销补差付款")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateSubsidyPayment {
     /// Stock of the coupon, of type `NORMAL` or `DISCOUNT` (商家券批次号). 1–20 characters. Required.
     /// Example: `128888000000001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Coupon that was used (商家券 Code). 1–128 characters. Required. Example: `ABCD12345678`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Order that was paid with the help of the coupon (微信支付订单号). 28–32 characters. Required.
     /// Example: `4200000913202101152566792388`.
-    #[builder(into)]
     pub transaction_id: String,
     /// Merchant that pays: the creator or the owner of the stock (营销补差扣款商户号). 1–32 characters.
     /// Required. Example: `1900000001`.
-    #[builder(into)]
     pub payer_merchant: MchId,
     /// Merchant that is paid: the owner of the stock, or one of the same brand (营销补差入账商户号). 1–32
     /// characters. Required. Example: `1900000002`.
-    #[builder(into)]
     pub payee_merchant: MchId,
     /// What is paid: at most what the coupon took off, and at most 5,000 yuan (补差付款金额). 1 to 500000
     /// fen. Required. Example: `100`.
     pub amount: Fen,
     /// Remark, shown again by queries (补差付款描述). 1–1024 characters. Required. Example:
     /// `20210115DESCRIPTION`.
-    #[builder(into)]
     pub description: String,
     /// Number of this payment, unique for the merchant (业务请求唯一单号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `subsidy-abcd-12345678`.
-    #[builder(into)]
     pub out_subsidy_no: OutRequestNo,
 }
 
@@ -245,42 +227,34 @@ impl Operation for CreateSubsidyPayment {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017170533>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/subsidy/return-receipts>
 #[doc(alias = "营销补差回退")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateSubsidyReturn {
     /// Stock of the coupon, of type `NORMAL` or `DISCOUNT` (商家券批次号). 1–20 characters. Required.
     /// Example: `128888000000001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Coupon that was used (商家券 Code). 1–128 characters. Required. Example: `ABCD12345678`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Order that was paid with the help of the coupon (微信支付订单号). 28–32 characters. Required.
     /// Example: `4200000913202101152566792388`.
-    #[builder(into)]
     pub transaction_id: String,
     /// Refund of that order (微信支付退款单号). 28–32 characters. Required. Example:
     /// `50100506732021010105138718375`.
-    #[builder(into)]
     pub refund_id: String,
     /// Merchant that had paid, and now gets the money back (原营销补差扣款商户号). 1–32 characters.
     /// Required. Example: `1900000001`.
-    #[builder(into)]
     pub payer_merchant: MchId,
     /// Merchant that had been paid, and now gives the money back (原营销补差入账商户号). 1–32 characters.
     /// Required. Example: `1900000002`.
-    #[builder(into)]
     pub payee_merchant: MchId,
     /// What is given back; all returns of a coupon together at most what was paid (补差回退金额). 1 to 500000
     /// fen. Required. Example: `100`.
     pub amount: Fen,
     /// Remark, shown again by queries (补差回退描述). 1–1024 characters. Required. Example:
     /// `20210115DESCRIPTION`.
-    #[builder(into)]
     pub description: String,
     /// Number of this return, unique for the merchant (业务请求唯一单号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `subsidy-abcd-12345678`.
-    #[builder(into)]
     pub out_subsidy_return_no: OutRequestNo,
 }
 
@@ -301,23 +275,19 @@ impl Operation for CreateSubsidyReturn {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465924>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/deactivate>
 #[doc(alias = "使券失效")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeactivateCoupon {
     /// Coupon to make unusable; it must be neither used nor expired (券 code). 1–32 characters. Required.
     /// Example: `sxxe34343434`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Stock of the coupon (批次号). 1–20 characters. Required. Example: `1234567891`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Number of this call, unique for the merchant (失效请求单据号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `1002600620019090123143254436`.
-    #[builder(into)]
     pub deactivate_request_no: OutRequestNo,
     /// Why (失效原因). 1–64 characters. Optional. Example: `此券使用时间设置错误`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub deactivate_reason: Option<String>,
 }
 
@@ -347,19 +317,16 @@ pub struct DeactivateCouponResponse {
 /// <https://pay.weixin.qq.com/docs/merchant/products/merchant-exclusive-coupon/introduction.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks/%7Bstock_id%7D/couponcodes/%7Bcoupon_code%7D>
 #[doc(alias = "删除预存 code")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeleteCouponCode {
     /// Stock that the code was uploaded to (批次号). 1–20 characters. Required. Example: `101156451224`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The code as it was uploaded; no user may have it (商户上传的 code). 1–32 characters. Required.
     /// Example: `1212`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Number of this deletion, unique for the merchant (请求业务单据号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `1212`.
-    #[builder(into)]
     pub delete_request_no: OutRequestNo,
 }
 
@@ -397,22 +364,18 @@ pub struct DeleteCouponCodeResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465703>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/disassociate>
 #[doc(alias = "取消关联订单信息")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DisassociateOrder {
     /// Stock of the coupon (批次号). 1–20 characters. Required. Example: `100088`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Coupon that was associated (券 code). 1–32 characters. Required. Example: `sxxe34343434`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Order that it was associated with; another is refused (关联的商户订单号). 1–128 characters.
     /// Required. Example: `MCH_102233445`.
-    #[builder(into)]
     pub out_trade_no: String,
     /// Number of this call, unique for the merchant (商户请求单号). 1–128 characters of `0-9` `A-Z` `a-z`
     /// `|` `_` `*` `-`. Required. Example: `1002600620019090123143254435`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
 }
 
@@ -442,13 +405,12 @@ pub struct DisassociateOrderResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465557>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/callbacks>
 #[doc(alias = "查询商家券事件通知地址")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetCallback {
     /// Merchant that the notifications are for; the caller where it is left out (商户号). 8–15 characters.
     /// Optional. Example: `10000098`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mchid: Option<MchId>,
 }
 
@@ -480,19 +442,16 @@ pub struct GetCallbackResponse {
 /// <https://pay.weixin.qq.com/docs/merchant/products/merchant-exclusive-coupon/introduction.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks/%7Bstock_id%7D/couponcodes/%7Bcoupon_code%7D>
 #[doc(alias = "查询预存 code 详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetCouponCode {
     /// Stock that the code was uploaded to (批次号). 1–20 characters. Required. Example: `1212`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The code as it was uploaded (商户上传的 code). 1–32 characters. Required. Example: `1212`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// App under which the answer names the user (公众账号 ID). 1–32 characters. Optional. Example:
     /// `wx233544546545989`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub appid: Option<AppId>,
 }
 
@@ -526,11 +485,10 @@ pub struct GetCouponCodeResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012693047>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks/%7Bstock_id%7D>
 #[doc(alias = "查询商家券详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetStock {
     /// Stock to read (批次号). 1–20 characters. Required. Example: `1212`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -600,12 +558,11 @@ pub struct GetStockResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017170661>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/subsidy/pay-receipts/%7Bsubsidy_receipt_id%7D>
 #[doc(alias = "查询营销补差付款单详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetSubsidyPayment {
     /// Id that WeChat Pay gave to the payment (补差付款单号). 28–32 characters. Required. Example:
     /// `1120200119165100000000000001`.
-    #[builder(into)]
     pub subsidy_receipt_id: String,
 }
 
@@ -627,12 +584,11 @@ impl Operation for GetSubsidyPayment {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017171779>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/subsidy/return-receipts/%7Bsubsidy_return_receipt_id%7D>
 #[doc(alias = "查询营销补差回退单详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetSubsidyReturn {
     /// Id that WeChat Pay gave to the return (补差回退单号). 28–32 characters. Required. Example:
     /// `2120200119165100000000000001`.
-    #[builder(into)]
     pub subsidy_return_receipt_id: String,
 }
 
@@ -656,20 +612,17 @@ impl Operation for GetSubsidyReturn {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012693103>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/users/%7Bopenid%7D/coupons/%7Bcoupon_code%7D/appids/%7Bappid%7D>
 #[doc(alias = "查询用户单张券详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetUserCoupon {
     /// Coupon to read (券 code). 1–32 characters. Required. Example: `123446565767`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Official account or mini program under which the openid was obtained; bound to the calling merchant
     /// or to the owner of the stock (公众账号 ID). 1–32 characters. Required. Example:
     /// `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// The user, as the appid knows them (用户标识). 1–128 characters. Required. Example:
     /// `2323dfsdf342342`.
-    #[builder(into)]
     pub openid: OpenId,
 }
 
@@ -691,20 +644,17 @@ impl Operation for GetUserCoupon {
 /// <https://pay.weixin.qq.com/docs/merchant/products/merchant-exclusive-coupon/introduction.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks/%7Bstock_id%7D/couponcodes>
 #[doc(alias = "查询预存 code 列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListCouponCodes {
     /// Stock that the codes were uploaded to (批次号). 1–20 characters. Required. Example: `98065001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Only codes in this state; all where it is left out (券 code 状态). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub status: Option<UploadedCodeStatus>,
     /// App under which the answer names the users (公众账号 ID). 1–32 characters. Optional. Example:
     /// `wx233544546545989`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub appid: Option<AppId>,
     /// Where to begin; the first is 0 (分页页码). At least 0. Optional. Example: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -776,19 +726,16 @@ pub struct ListCouponCodesResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4017171346>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/subsidy/pay-receipts>
 #[doc(alias = "查询营销补差付款单列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListSubsidyPayments {
     /// Stock of the coupon (商家券批次号). 1–20 characters. Required. Example: `128888000000001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The coupon (商家券 Code). 1–128 characters. Required. Example: `ABCD12345678`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Only the payment with this number (补差付款请求单号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_`
     /// `*` `-`. Optional. Example: `subsidy-abcd-12345678`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub out_subsidy_no: Option<OutRequestNo>,
 }
 
@@ -825,40 +772,33 @@ pub struct ListSubsidyPaymentsResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012693087>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/users/%7Bopenid%7D/coupons>
 #[doc(alias = "根据过滤条件查询用户券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListUserCoupons {
     /// The user, as the appid knows them (用户标识). 1–128 characters. Required. Example:
     /// `2323dfsdf342342`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Official account or mini program under which the openid was obtained; bound to the calling merchant
     /// or to the owner of the stock (公众账号 ID). 1–32 characters. Required. Example:
     /// `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Only coupons of this stock (批次号). 1–20 characters. Optional. Example: `9865000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_id: Option<StockId>,
     /// Only coupons in this state; all where it is left out (券状态). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_state: Option<CouponState>,
     /// Merchant that created the stock; required where that is the caller (创建批次的商户号). 1–32
     /// characters. Optional. Example: `1000000001`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub creator_merchant: Option<MchId>,
     /// Merchant that the stock belongs to; required where that is the caller (批次归属商户号). 8–15
     /// characters. Optional. Example: `1000000002`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub belong_merchant: Option<MchId>,
     /// Merchant that hands the coupons out; required where that is the caller (批次发放商户号). 1–32
     /// characters. Optional. Example: `1000000003`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub sender_merchant: Option<MchId>,
     /// Which page; 0, the first, where it is left out (分页页码). At least 0. Optional. Example: `0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -928,29 +868,24 @@ pub struct ListUserCouponsResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/brand/4016797130>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/product-coupons/pre-send>
 #[doc(alias = "向用户预发放商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PreSendProductCoupon {
     /// Stock that the coupon is from (批次号). 1–20 characters. Required. Example: `1000000013001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Code for the coupon, where the stock leaves it to the sender (用户商品券 Code). 1–40 characters.
     /// Optional. Example: `123446565767`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_code: Option<CouponCode>,
     /// App in which the user will receive it (公众账号 AppID). 1–32 characters. Required. Example:
     /// `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// The user, as the appid knows them (用户 OpenID). 1–128 characters. Optional. Example:
     /// `oh-394z-6CGkNoJrsDLTTUKiAnp4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub openid: Option<OpenId>,
     /// Number of this gift (发券请求单号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`.
     /// Required. Example: `34657_20250101_123456`.
-    #[builder(into)]
     pub send_request_no: OutRequestNo,
 }
 
@@ -982,18 +917,15 @@ pub struct PreSendProductCouponResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465865>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/return>
 #[doc(alias = "申请退券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ReturnCoupon {
     /// Coupon to return; it must be used (券 code). 1–32 characters. Required. Example: `sxxe34343434`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Stock of the coupon (批次号). 1–20 characters. Required. Example: `1234567891`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Number of this return, unique for the merchant (退券请求单据号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `1002600620019090123143254436`.
-    #[builder(into)]
     pub return_request_no: OutRequestNo,
 }
 
@@ -1024,28 +956,23 @@ pub struct ReturnCouponResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/merchant/4017164666>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/%7Bcard_id%7D/send>
 #[doc(alias = "发放消费卡")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SendCard {
     /// Card to send (消费卡 ID). At least 1 character. Required. Example: `pbLatjvWOibDc5-TBnbUk1pD12o0`.
-    #[builder(into)]
     pub card_id: String,
     /// App that created the card; bound to the calling merchant (消费卡归属 appid). 1–128 characters.
     /// Required. Example: `wx1234567889999`.
-    #[builder(into)]
     pub appid: AppId,
     /// The user, as the appid knows them (用户 openid). 1–128 characters. Required. Example:
     /// `xsd3434454567676`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Number of this gift, unique together with `send_time`; letters and digits are recommended
     /// (商户单据号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example:
     /// `89560002019101000121`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// When the merchant hands it out, in China time; at most 24 hours ago (请求发卡时间). At most 32
     /// characters. Required. Example: `2026-03-01T10:00:00+08:00`.
-    #[builder(into)]
     pub send_time: Timestamp,
 }
 
@@ -1077,29 +1004,24 @@ pub struct SendCardResponse {
 /// <https://pay.weixin.qq.com/docs/merchant/products/merchant-exclusive-coupon/introduction.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/send>
 #[doc(alias = "向用户发券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SendCoupon {
     /// The user, as the appid knows them (用户标识). 1–128 characters. Required. Example:
     /// `xsd3434454567676`.
-    #[builder(into)]
     pub openid: OpenId,
     /// App of the sender, under which the openid was obtained; bound to the calling merchant (公众账号 ID). 1–32
     /// characters. Required. Example: `wx1234567889999`.
-    #[builder(into)]
     pub appid: AppId,
     /// Stock that the coupon is from; it must be running (批次号). 1–20 characters. Required. Example:
     /// `100088`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Number of this gift, unique for one stock and one user (发券凭证). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `1002600620019090123143254435`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Code for the coupon; required where the `coupon_code_mode` of the stock is `MERCHANT_API` (券 code). 1–32
     /// characters. Optional. Example: `sxxe34343434`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_code: Option<CouponCode>,
 }
 
@@ -1141,37 +1063,30 @@ pub struct SendCouponResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4015595255>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/product-coupons/send>
 #[doc(alias = "向用户发放商品券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SendProductCoupon {
     /// The user, as the appid knows them (用户标识). 1–128 characters. Required. Example:
     /// `xsd3434454567676`.
-    #[builder(into)]
     pub openid: OpenId,
     /// App of the sender, under which the openid was obtained; bound to the calling merchant (公众账号 ID). 1–32
     /// characters. Required. Example: `wx1234567889999`.
-    #[builder(into)]
     pub appid: AppId,
     /// Stock that the coupon is from; it must be linked with a product (批次号). 1–20 characters.
     /// Required. Example: `12312354`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Number of this gift (发券凭证). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required.
     /// Example: `2335465`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Code for the coupon, where the stock leaves it to the sender (券 code). 1–32 characters. Optional.
     /// Example: `202007019999`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_code: Option<CouponCode>,
     /// Whom the coupon is for (券类型). Required.
-    #[builder(into)]
     pub coupon_type: ProductCouponType,
     /// Member card; concerns coupons of type `MEMBER` (会员卡 ID). At least 1 character. Optional. Example:
     /// `pbLatjvWOibDc5-TBnbUk1pD12o0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub member_card_id: Option<String>,
 }
 
@@ -1206,17 +1121,15 @@ pub struct SendProductCouponResponse {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465425>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/callbacks>
 #[doc(alias = "设置商家券事件通知地址")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SetCallback {
     /// Merchant that the notifications are for; the caller where it is left out (商户号). 8–15 characters.
     /// Optional. Example: `10000098`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mchid: Option<MchId>,
     /// Address that notifications are sent to; https only (通知 URL 地址). 10–256 characters of `!-~`.
     /// Required. Example: `https://pay.weixin.qq.com`.
-    #[builder(into)]
     pub notify_url: String,
 }
 
@@ -1255,11 +1168,10 @@ pub struct SetCallbackResponse {
 /// <https://pay.weixin.qq.com/docs/partner/apis/merchant-exclusive-coupon/busi-favor/modify-stock-info.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks/%7Bstock_id%7D>
 #[doc(alias = "修改商家券基本信息")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStock {
     /// Stock to change (批次号). 1–20 characters. Required. Example: `101156451224`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Where a user can go from the coupon (自定义入口). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1267,20 +1179,16 @@ pub struct UpdateStock {
     /// Name of the stock (批次名称). Cannot be changed at present. 1–21 characters. Optional. Example:
     /// `8月1日活动券`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_name: Option<String>,
     /// Remark that only the merchant sees (批次备注). 1–20 characters. Optional. Example: `活动使用`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub comment: Option<String>,
     /// What the coupons are for, shown in the card folder (适用商品范围). 1–15 characters. Optional.
     /// Example: `xxx商品使用`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub goods_name: Option<String>,
     /// Number of this change, unique for the merchant (商户请求单号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `6122352020010133287985742`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// How the coupon looks (样式信息). Logo and merchant name cannot be changed at present. Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1321,11 +1229,10 @@ impl Operation for UpdateStock {
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012465809>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/stocks/%7Bstock_id%7D/budget>
 #[doc(alias = "修改批次预算")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStockBudget {
     /// Stock to change (批次号). 1–20 characters. Required. Example: `98065001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Most coupons in all, as it shall be (目标批次最大发放个数). Exactly one of the two targets is given. 1
     /// to 1000000000. Optional. Example: `3000`.
@@ -1345,7 +1252,6 @@ pub struct UpdateStockBudget {
     pub current_max_coupons_by_day: Option<i64>,
     /// Number of this change (修改预算请求单据号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`.
     /// Required. Example: `1002600620019090123143254436`.
-    #[builder(into)]
     pub modify_budget_request_no: OutRequestNo,
 }
 
@@ -1380,12 +1286,11 @@ pub struct UpdateStockBudgetResponse {
 /// Document:
 /// <https://pay.weixin.qq.com/docs/merchant/apis/merchant-exclusive-coupon/busi-favor/upload-coupon-code.html>
 #[doc(alias = "上传预存 code")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UploadCouponCodes {
     /// Stock that takes the codes; its `coupon_code_mode` is `MERCHANT_UPLOAD` (批次号). 1–20 characters.
     /// Required. Example: `98065001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// The codes, 200 at most: digits, letters, space, `-` `_` `\` `/` `=` `|` (券 code 列表). Each is
     /// unique in its stock. 1–200 items, each 1–32 characters of `0-9` `A-Z` `a-z` space `_` `=` `|` `\`
@@ -1393,7 +1298,6 @@ pub struct UploadCouponCodes {
     pub coupon_code_list: Vec<CouponCode>,
     /// Number of this upload, unique for the merchant (请求业务单据号). 1–128 characters of `0-9` `A-Z`
     /// `a-z` `|` `_` `*` `-`. Required. Example: `100002322019090134234sfdf`.
-    #[builder(into)]
     pub upload_request_no: OutRequestNo,
 }
 
@@ -1472,48 +1376,39 @@ pub struct UploadCouponCodesResponse {
 /// <https://pay.weixin.qq.com/docs/partner/apis/merchant-exclusive-coupon/coupon/use-coupon.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/busifavor/coupons/use>
 #[doc(alias = "核销用户券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UseCoupon {
     /// Coupon to use (券 code). 1–32 characters. Required. Example: `sxxe34343434`.
-    #[builder(into)]
     pub coupon_code: CouponCode,
     /// Stock of the coupon; required unless its `coupon_code_mode` is `WECHATPAY_MODE` (批次号). 1–20
     /// characters. Optional. Example: `100088`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_id: Option<StockId>,
     /// Official account or mini program under which the answer names the user; bound to the calling
     /// merchant or to the owner of the stock (公众账号 ID). 1–32 characters. Required. Example:
     /// `wx1234567889999`.
-    #[builder(into)]
     pub appid: AppId,
     /// When the merchant uses it (请求核销时间). At most 32 characters. Required. Example:
     /// `2015-05-20T13:29:35+08:00`.
-    #[builder(into)]
     pub use_time: Timestamp,
     /// Number of this use, unique for the merchant (核销请求单据号). 1–128 characters of `0-9` `A-Z` `a-z`
     /// `|` `_` `*` `-`. Required. Example: `1002600620019090123143254435`.
-    #[builder(into)]
     pub use_request_no: OutRequestNo,
     /// The user, as a safeguard: another holder is refused (用户标识). 1–128 characters. Optional.
     /// Example: `xsd3434454567676`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub openid: Option<OpenId>,
     /// Order of the merchant that the coupon was used for (商户订单号). At least 1 character. Optional.
     /// Example: `190000001`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub out_trade_no: Option<String>,
     /// Merchant of that order (下单商户号). 1–32 characters. Optional. Example: `190000001`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mch_id: Option<MchId>,
     /// The same order as WeChat Pay numbers it (微信支付订单号). 1–32 characters. Optional. Example:
     /// `4200000001856498491`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub transaction_id: Option<String>,
 }
 
@@ -1704,7 +1599,7 @@ open_enum! {
 }
 
 /// Hours of a day (当天可用时间段).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailableDayTime {
     /// From which second of the day (当天可用开始时间). 0 to 86399 seconds. Optional. Example: `3600`.
@@ -1717,7 +1612,7 @@ pub struct AvailableDayTime {
 }
 
 /// Certain hours of certain days in every week (固定周期有效时间段).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailableWeek {
     /// Days of the week: 0 is Sunday, 1 is Monday and so on (可用星期数). Needed where `available_day_time`
@@ -1728,7 +1623,6 @@ pub struct AvailableWeek {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub week_day: Vec<i64>,
     /// Hours of those days, two spans at most (当天可用时间段). 1–2 items. Optional.
     #[serde(
@@ -1736,36 +1630,31 @@ pub struct AvailableWeek {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub available_day_time: Vec<AvailableDayTime>,
 }
 
 /// One span of time (无规律的有效时间段).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct IrregularAvailableTime {
     /// When the span begins (开始时间). At most 32 characters. Optional. Example:
     /// `2015-05-20T13:29:35+08:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub begin_time: Option<Timestamp>,
     /// When it ends (结束时间). At most 32 characters. Optional. Example: `2015-05-20T13:29:35+08:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub end_time: Option<Timestamp>,
 }
 
 /// When a coupon can be used (券可核销时间).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponAvailableTime {
     /// When coupons become usable (开始时间). At most 32 characters. Required. Example:
     /// `2015-05-20T13:29:35+08:00`.
-    #[builder(into)]
     pub available_begin_time: Timestamp,
     /// When coupons end: at most a year later (结束时间). At most 32 characters. Required. Example:
     /// `2015-05-20T13:29:35+08:00`.
-    #[builder(into)]
     pub available_end_time: Timestamp,
     /// For how many days a coupon is usable; the first day counts (生效后 N 天内有效). At least 1 day.
     /// Optional. Example: `3`.
@@ -1780,7 +1669,6 @@ pub struct CouponAvailableTime {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub irregulary_avaliable_time: Vec<IrregularAvailableTime>,
     /// After how many days a coupon becomes usable; leave it out for at once (领取后 N 天开始生效). At
     /// least 0 days. Optional. Example: `7`.
@@ -1793,7 +1681,7 @@ pub struct CouponAvailableTime {
 }
 
 /// A fixed amount off an order of at least some amount (固定面额满减券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct FixedNormalCoupon {
     /// What is taken off (优惠金额). 1 to 10000000 fen. Required. Example: `5`.
@@ -1803,7 +1691,7 @@ pub struct FixedNormalCoupon {
 }
 
 /// A share off an order of at least some amount (折扣券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DiscountCoupon {
     /// Share of the price that remains to pay: 88 is 12 % off (折扣比例). 1 to 100 percent. Required.
@@ -1814,7 +1702,7 @@ pub struct DiscountCoupon {
 }
 
 /// An item for a special price with an order of at least some amount (换购券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ExchangeCoupon {
     /// Price that the item then has; 0 gives it away (单品换购价). 0 to 10000000 fen. Required. Example:
@@ -1825,7 +1713,7 @@ pub struct ExchangeCoupon {
 }
 
 /// When, how and on what a coupon can be used (核销规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponUseRule {
     /// When a coupon can be used (券可核销时间). Required.
@@ -1840,22 +1728,19 @@ pub struct CouponUseRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exchange_coupon: Option<ExchangeCoupon>,
     /// How a coupon is used (核销方式). Required.
-    #[builder(into)]
     pub use_method: UseMethod,
     /// Mini program in which it is used (小程序 appid). Required where `use_method` is `MINI_PROGRAMS`. 1–32
     /// characters. Optional. Example: `wx23232232323`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_programs_appid: Option<AppId>,
     /// Page of the mini program (小程序 path). Required where `use_method` is `MINI_PROGRAMS`. 1–128
     /// characters. Optional. Example: `/path/index/index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_programs_path: Option<String>,
 }
 
 /// How many coupons may be handed out, and to whom (发放规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct StockSendRule {
     /// Whole budget (批次总预算). Not open yet. At least 0 fen. Optional. Example: `100000`.
@@ -1893,27 +1778,23 @@ pub struct StockSendRule {
 }
 
 /// A way from the coupon into a mini program (小程序入口).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct MiniProgramsInfo {
     /// The mini program; it must be bound to the owner of the stock or to the caller (商家小程序 appid). 1–32
     /// characters. Required. Example: `wx234545656765876`.
-    #[builder(into)]
     pub mini_programs_appid: AppId,
     /// Its page (商家小程序 path). 1–128 characters. Required. Example: `/path/index/index`.
-    #[builder(into)]
     pub mini_programs_path: String,
     /// Words of the entrance (入口文案). 1–5 characters. Required. Example: `欢迎选购`.
-    #[builder(into)]
     pub entrance_words: String,
     /// Words that lead to it (引导文案). 1–6 characters. Optional. Example: `获取更多优惠`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub guiding_words: Option<String>,
 }
 
 /// Where a user can go from the coupon (自定义入口).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CustomEntrance {
     /// A way into a mini program (小程序入口). Optional.
@@ -1922,67 +1803,55 @@ pub struct CustomEntrance {
     /// Official account to lead to; bound to the owner of the stock or to the caller (商户公众号 appid). 1–32
     /// characters. Optional. Example: `wx324345hgfhfghfg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub appid: Option<AppId>,
     /// Marketing hall to lead to (营销馆 id). 1–64 characters. Optional. Example: `233455656`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub hall_id: Option<String>,
     /// Shop in which the coupon can be used (可用门店 id). 1–64 characters. Optional. Example:
     /// `233554655`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub store_id: Option<String>,
     /// How the code is shown (code 展示模式). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub code_display_mode: Option<CodeDisplayMode>,
 }
 
 /// A video channel shown with the coupon (视频号相关信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct FinderInfo {
     /// Channel shown with the coupon (视频号 ID). At least 1 character. Required. Example:
     /// `sph6Rngt2T4RlUf`.
-    #[builder(into)]
     pub finder_id: String,
     /// Video of that channel (视频号视频 ID). At least 1 character. Required. Example: `sph6Rngt2T4RlUf`.
-    #[builder(into)]
     pub finder_video_id: String,
     /// Address of its picture, as the image upload returned it: 716 × 402 pixels, at most 2 MB
     /// (视频号封面图). 1–256 characters of `!-~`. Required. Example: `https://wxpaylogo.qpic.cn/xxx`.
-    #[builder(into)]
     pub finder_video_cover_image_url: String,
 }
 
 /// How the coupon looks (样式信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DisplayPatternInfo {
     /// Rules of the campaign, shown with the coupon (使用须知). 1–1000 characters. Optional. Example:
     /// `xxx门店可用`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub description: Option<String>,
     /// Address of the logo, as the image upload returned it: 120 × 120 pixels, under 1 MB (商户 logo). 1–128
     /// characters of `!-~`. Optional. Example: `https://qpic.cn/xxx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub merchant_logo_url: Option<String>,
     /// Name shown; WeChat Pay may take that of the brand or merchant instead (商户名称). 1–16 characters.
     /// Optional. Example: `微信支付`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub merchant_name: Option<String>,
     /// Colour of the card (背景颜色). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub background_color: Option<BackgroundColor>,
     /// Address of the picture, as the image upload returned it: 1074 × 603 pixels, at most 2 MB
     /// (券详情图片). 1–128 characters of `!-~`. Optional. Example: `https://qpic.cn/xxx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_image_url: Option<String>,
     /// A video channel shown with the coupon (视频号相关信息). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1990,13 +1859,12 @@ pub struct DisplayPatternInfo {
 }
 
 /// What notifications about the stock carry (事件通知配置).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct NotifyConfig {
     /// App under which notifications name the user; without it they name none (事件通知 appid). 1–64
     /// characters. Optional. Example: `wx23232232323`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub notify_appid: Option<AppId>,
 }
 
@@ -2156,7 +2024,7 @@ open_enum! {
 }
 
 /// Where a user can go from the coupon, to be changed (自定义入口).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CustomEntranceUpdate {
     /// A way into a mini program (小程序入口). Optional.
@@ -2165,40 +2033,34 @@ pub struct CustomEntranceUpdate {
     /// Official account to lead to; bound to the owner of the stock or to the caller (商户公众号 appid). 1–32
     /// characters. Optional. Example: `wx324345hgfhfghfg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub appid: Option<AppId>,
     /// Marketing hall to lead to (营销馆 id). 1–64 characters. Optional. Example: `233455656`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub hall_id: Option<String>,
     /// How the code is shown (code 展示模式). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub code_display_mode: Option<CodeDisplayMode>,
 }
 
 /// How a coupon is used, to be changed (核销规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponUseRuleUpdate {
     /// How a coupon is used (核销方式). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub use_method: Option<UseMethod>,
     /// Mini program in which it is used; counts only where `use_method` is `MINI_PROGRAMS` (小程序 appid). 1–32
     /// characters. Optional. Example: `wx23232232323`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_programs_appid: Option<AppId>,
     /// Page of the mini program; counts only where `use_method` is `MINI_PROGRAMS` (小程序 path). 1–128
     /// characters. Optional. Example: `/path/index/index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_programs_path: Option<String>,
 }
 
 /// To whom coupons may be handed out, to be changed (发放规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct StockSendRuleUpdate {
     /// Whether all accounts of one person count as one user (是否开启自然人限制). Cannot be changed at
@@ -2733,6 +2595,3887 @@ pub struct SendAttachment {
     pub country_code: Option<String>,
 }
 
+/// What the `builder` functions of this family give.
+pub mod builders {
+    use super::*;
+    #[doc(hidden)]
+    #[allow(
+        non_camel_case_types,
+        reason = "each is called as the field that it stands for"
+    )]
+    pub mod unset {
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct amount;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct appid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_begin_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_end_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct belong_merchant;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct card_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_available_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_code;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_code_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_code_mode;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_type;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_use_rule;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct deactivate_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct delete_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct description;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct discount_amount;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct discount_percent;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct entrance_words;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct exchange_price;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct finder_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct finder_video_cover_image_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct finder_video_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct goods_name;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_coupons;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_coupons_per_user;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct mini_programs_appid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct mini_programs_path;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct modify_budget_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct notify_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct openid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_subsidy_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_subsidy_return_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_trade_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct payee_merchant;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct payer_merchant;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct refund_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct return_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct send_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct send_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_name;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_send_rule;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_type;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct subsidy_receipt_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct subsidy_return_receipt_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct transaction_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct transaction_minimum;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct upload_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct use_method;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct use_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct use_time;
+    }
+    impl AssociateOrder {
+        /// Starts a [`AssociateOrder`]; `build` is there once all that is required is given.
+        pub fn builder() -> AssociateOrderBuilder<
+            unset::stock_id,
+            unset::coupon_code,
+            unset::out_trade_no,
+            unset::out_request_no,
+        > {
+            AssociateOrderBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                out_trade_no: unset::out_trade_no,
+                out_request_no: unset::out_request_no,
+            }
+        }
+    }
+    /// Builds a [`AssociateOrder`]; see [`AssociateOrder::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AssociateOrderBuilder<T1, T2, T3, T4> {
+        stock_id: T1,
+        coupon_code: T2,
+        out_trade_no: T3,
+        out_request_no: T4,
+    }
+    impl AssociateOrderBuilder<StockId, CouponCode, String, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> AssociateOrder {
+            AssociateOrder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_trade_no: self.out_trade_no,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T2, T3, T4> AssociateOrderBuilder<unset::stock_id, T2, T3, T4> {
+        /// Sets [`stock_id`](AssociateOrder::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> AssociateOrderBuilder<StockId, T2, T3, T4> {
+            AssociateOrderBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                out_trade_no: self.out_trade_no,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T1, T3, T4> AssociateOrderBuilder<T1, unset::coupon_code, T3, T4> {
+        /// Sets [`coupon_code`](AssociateOrder::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> AssociateOrderBuilder<T1, CouponCode, T3, T4> {
+            AssociateOrderBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                out_trade_no: self.out_trade_no,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T1, T2, T4> AssociateOrderBuilder<T1, T2, unset::out_trade_no, T4> {
+        /// Sets [`out_trade_no`](AssociateOrder::out_trade_no).
+        pub fn out_trade_no(
+            self,
+            value: impl Into<String>,
+        ) -> AssociateOrderBuilder<T1, T2, String, T4> {
+            AssociateOrderBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_trade_no: value.into(),
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T1, T2, T3> AssociateOrderBuilder<T1, T2, T3, unset::out_request_no> {
+        /// Sets [`out_request_no`](AssociateOrder::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> AssociateOrderBuilder<T1, T2, T3, OutRequestNo> {
+            AssociateOrderBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_trade_no: self.out_trade_no,
+                out_request_no: value.into(),
+            }
+        }
+    }
+    impl CreateStock {
+        /// Starts a [`CreateStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateStockBuilder<
+            unset::stock_name,
+            unset::belong_merchant,
+            unset::goods_name,
+            unset::stock_type,
+            unset::coupon_use_rule,
+            unset::stock_send_rule,
+            unset::out_request_no,
+            unset::coupon_code_mode,
+        > {
+            CreateStockBuilder {
+                stock_name: unset::stock_name,
+                belong_merchant: unset::belong_merchant,
+                goods_name: unset::goods_name,
+                stock_type: unset::stock_type,
+                coupon_use_rule: unset::coupon_use_rule,
+                stock_send_rule: unset::stock_send_rule,
+                out_request_no: unset::out_request_no,
+                coupon_code_mode: unset::coupon_code_mode,
+                optional: CreateStockOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CreateStock`]; see [`CreateStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateStockBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        stock_name: T1,
+        belong_merchant: T2,
+        goods_name: T3,
+        stock_type: T4,
+        coupon_use_rule: T5,
+        stock_send_rule: T6,
+        out_request_no: T7,
+        coupon_code_mode: T8,
+        optional: CreateStockOptional,
+    }
+    impl CreateStockBuilder<
+        String,
+        MchId,
+        String,
+        StockType,
+        CouponUseRule,
+        StockSendRule,
+        OutRequestNo,
+        CouponCodeMode,
+    > {
+        /// The finished value.
+        pub fn build(self) -> CreateStock {
+            CreateStock {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                comment: self.optional.comment,
+                custom_entrance: self.optional.custom_entrance,
+                display_pattern_info: self.optional.display_pattern_info,
+                notify_config: self.optional.notify_config,
+                subsidy: self.optional.subsidy,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateStockBuilder<unset::stock_name, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`stock_name`](CreateStock::stock_name).
+        pub fn stock_name(
+            self,
+            value: impl Into<String>,
+        ) -> CreateStockBuilder<String, T2, T3, T4, T5, T6, T7, T8> {
+            CreateStockBuilder {
+                stock_name: value.into(),
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateStockBuilder<T1, unset::belong_merchant, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`belong_merchant`](CreateStock::belong_merchant).
+        pub fn belong_merchant(
+            self,
+            value: impl Into<MchId>,
+        ) -> CreateStockBuilder<T1, MchId, T3, T4, T5, T6, T7, T8> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: value.into(),
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateStockBuilder<T1, T2, unset::goods_name, T4, T5, T6, T7, T8> {
+        /// Sets [`goods_name`](CreateStock::goods_name).
+        pub fn goods_name(
+            self,
+            value: impl Into<String>,
+        ) -> CreateStockBuilder<T1, T2, String, T4, T5, T6, T7, T8> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: value.into(),
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateStockBuilder<T1, T2, T3, unset::stock_type, T5, T6, T7, T8> {
+        /// Sets [`stock_type`](CreateStock::stock_type).
+        pub fn stock_type(
+            self,
+            value: impl Into<StockType>,
+        ) -> CreateStockBuilder<T1, T2, T3, StockType, T5, T6, T7, T8> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: value.into(),
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+    > CreateStockBuilder<T1, T2, T3, T4, unset::coupon_use_rule, T6, T7, T8> {
+        /// Sets [`coupon_use_rule`](CreateStock::coupon_use_rule).
+        pub fn coupon_use_rule(
+            self,
+            value: CouponUseRule,
+        ) -> CreateStockBuilder<T1, T2, T3, T4, CouponUseRule, T6, T7, T8> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: value,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+    > CreateStockBuilder<T1, T2, T3, T4, T5, unset::stock_send_rule, T7, T8> {
+        /// Sets [`stock_send_rule`](CreateStock::stock_send_rule).
+        pub fn stock_send_rule(
+            self,
+            value: StockSendRule,
+        ) -> CreateStockBuilder<T1, T2, T3, T4, T5, StockSendRule, T7, T8> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: value,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+    > CreateStockBuilder<T1, T2, T3, T4, T5, T6, unset::out_request_no, T8> {
+        /// Sets [`out_request_no`](CreateStock::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateStockBuilder<T1, T2, T3, T4, T5, T6, OutRequestNo, T8> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: value.into(),
+                coupon_code_mode: self.coupon_code_mode,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > CreateStockBuilder<T1, T2, T3, T4, T5, T6, T7, unset::coupon_code_mode> {
+        /// Sets [`coupon_code_mode`](CreateStock::coupon_code_mode).
+        pub fn coupon_code_mode(
+            self,
+            value: impl Into<CouponCodeMode>,
+        ) -> CreateStockBuilder<T1, T2, T3, T4, T5, T6, T7, CouponCodeMode> {
+            CreateStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                goods_name: self.goods_name,
+                stock_type: self.stock_type,
+                coupon_use_rule: self.coupon_use_rule,
+                stock_send_rule: self.stock_send_rule,
+                out_request_no: self.out_request_no,
+                coupon_code_mode: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CreateStockOptional {
+        comment: Option<String>,
+        custom_entrance: Option<CustomEntrance>,
+        display_pattern_info: Option<DisplayPatternInfo>,
+        notify_config: Option<NotifyConfig>,
+        subsidy: Option<bool>,
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateStockBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`comment`](CreateStock::comment).
+        pub fn comment(mut self, value: impl Into<String>) -> Self {
+            self.optional.comment = Some(value.into());
+            self
+        }
+        /// Sets [`custom_entrance`](CreateStock::custom_entrance).
+        pub fn custom_entrance(mut self, value: CustomEntrance) -> Self {
+            self.optional.custom_entrance = Some(value);
+            self
+        }
+        /// Sets [`display_pattern_info`](CreateStock::display_pattern_info).
+        pub fn display_pattern_info(mut self, value: DisplayPatternInfo) -> Self {
+            self.optional.display_pattern_info = Some(value);
+            self
+        }
+        /// Sets [`notify_config`](CreateStock::notify_config).
+        pub fn notify_config(mut self, value: NotifyConfig) -> Self {
+            self.optional.notify_config = Some(value);
+            self
+        }
+        /// Sets [`subsidy`](CreateStock::subsidy).
+        pub fn subsidy(mut self, value: bool) -> Self {
+            self.optional.subsidy = Some(value);
+            self
+        }
+    }
+    impl CreateSubsidyPayment {
+        /// Starts a [`CreateSubsidyPayment`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateSubsidyPaymentBuilder<
+            unset::stock_id,
+            unset::coupon_code,
+            unset::transaction_id,
+            unset::payer_merchant,
+            unset::payee_merchant,
+            unset::amount,
+            unset::description,
+            unset::out_subsidy_no,
+        > {
+            CreateSubsidyPaymentBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                transaction_id: unset::transaction_id,
+                payer_merchant: unset::payer_merchant,
+                payee_merchant: unset::payee_merchant,
+                amount: unset::amount,
+                description: unset::description,
+                out_subsidy_no: unset::out_subsidy_no,
+            }
+        }
+    }
+    /// Builds a [`CreateSubsidyPayment`]; see [`CreateSubsidyPayment::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, T6, T7, T8> {
+        stock_id: T1,
+        coupon_code: T2,
+        transaction_id: T3,
+        payer_merchant: T4,
+        payee_merchant: T5,
+        amount: T6,
+        description: T7,
+        out_subsidy_no: T8,
+    }
+    impl CreateSubsidyPaymentBuilder<
+        StockId,
+        CouponCode,
+        String,
+        MchId,
+        MchId,
+        Fen,
+        String,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> CreateSubsidyPayment {
+            CreateSubsidyPayment {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateSubsidyPaymentBuilder<unset::stock_id, T2, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`stock_id`](CreateSubsidyPayment::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> CreateSubsidyPaymentBuilder<StockId, T2, T3, T4, T5, T6, T7, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateSubsidyPaymentBuilder<T1, unset::coupon_code, T3, T4, T5, T6, T7, T8> {
+        /// Sets [`coupon_code`](CreateSubsidyPayment::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> CreateSubsidyPaymentBuilder<T1, CouponCode, T3, T4, T5, T6, T7, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateSubsidyPaymentBuilder<T1, T2, unset::transaction_id, T4, T5, T6, T7, T8> {
+        /// Sets [`transaction_id`](CreateSubsidyPayment::transaction_id).
+        pub fn transaction_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateSubsidyPaymentBuilder<T1, T2, String, T4, T5, T6, T7, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: value.into(),
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateSubsidyPaymentBuilder<T1, T2, T3, unset::payer_merchant, T5, T6, T7, T8> {
+        /// Sets [`payer_merchant`](CreateSubsidyPayment::payer_merchant).
+        pub fn payer_merchant(
+            self,
+            value: impl Into<MchId>,
+        ) -> CreateSubsidyPaymentBuilder<T1, T2, T3, MchId, T5, T6, T7, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: value.into(),
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+    > CreateSubsidyPaymentBuilder<T1, T2, T3, T4, unset::payee_merchant, T6, T7, T8> {
+        /// Sets [`payee_merchant`](CreateSubsidyPayment::payee_merchant).
+        pub fn payee_merchant(
+            self,
+            value: impl Into<MchId>,
+        ) -> CreateSubsidyPaymentBuilder<T1, T2, T3, T4, MchId, T6, T7, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: value.into(),
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+    > CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, unset::amount, T7, T8> {
+        /// Sets [`amount`](CreateSubsidyPayment::amount).
+        pub fn amount(
+            self,
+            value: Fen,
+        ) -> CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, Fen, T7, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: value,
+                description: self.description,
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+    > CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, T6, unset::description, T8> {
+        /// Sets [`description`](CreateSubsidyPayment::description).
+        pub fn description(
+            self,
+            value: impl Into<String>,
+        ) -> CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, T6, String, T8> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: value.into(),
+                out_subsidy_no: self.out_subsidy_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, T6, T7, unset::out_subsidy_no> {
+        /// Sets [`out_subsidy_no`](CreateSubsidyPayment::out_subsidy_no).
+        pub fn out_subsidy_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateSubsidyPaymentBuilder<T1, T2, T3, T4, T5, T6, T7, OutRequestNo> {
+            CreateSubsidyPaymentBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_no: value.into(),
+            }
+        }
+    }
+    impl CreateSubsidyReturn {
+        /// Starts a [`CreateSubsidyReturn`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateSubsidyReturnBuilder<
+            unset::stock_id,
+            unset::coupon_code,
+            unset::transaction_id,
+            unset::refund_id,
+            unset::payer_merchant,
+            unset::payee_merchant,
+            unset::amount,
+            unset::description,
+            unset::out_subsidy_return_no,
+        > {
+            CreateSubsidyReturnBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                transaction_id: unset::transaction_id,
+                refund_id: unset::refund_id,
+                payer_merchant: unset::payer_merchant,
+                payee_merchant: unset::payee_merchant,
+                amount: unset::amount,
+                description: unset::description,
+                out_subsidy_return_no: unset::out_subsidy_return_no,
+            }
+        }
+    }
+    /// Builds a [`CreateSubsidyReturn`]; see [`CreateSubsidyReturn::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, T6, T7, T8, T9> {
+        stock_id: T1,
+        coupon_code: T2,
+        transaction_id: T3,
+        refund_id: T4,
+        payer_merchant: T5,
+        payee_merchant: T6,
+        amount: T7,
+        description: T8,
+        out_subsidy_return_no: T9,
+    }
+    impl CreateSubsidyReturnBuilder<
+        StockId,
+        CouponCode,
+        String,
+        String,
+        MchId,
+        MchId,
+        Fen,
+        String,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> CreateSubsidyReturn {
+            CreateSubsidyReturn {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<unset::stock_id, T2, T3, T4, T5, T6, T7, T8, T9> {
+        /// Sets [`stock_id`](CreateSubsidyReturn::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> CreateSubsidyReturnBuilder<StockId, T2, T3, T4, T5, T6, T7, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, unset::coupon_code, T3, T4, T5, T6, T7, T8, T9> {
+        /// Sets [`coupon_code`](CreateSubsidyReturn::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> CreateSubsidyReturnBuilder<T1, CouponCode, T3, T4, T5, T6, T7, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, T2, unset::transaction_id, T4, T5, T6, T7, T8, T9> {
+        /// Sets [`transaction_id`](CreateSubsidyReturn::transaction_id).
+        pub fn transaction_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, String, T4, T5, T6, T7, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: value.into(),
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, T2, T3, unset::refund_id, T5, T6, T7, T8, T9> {
+        /// Sets [`refund_id`](CreateSubsidyReturn::refund_id).
+        pub fn refund_id(
+            self,
+            value: impl Into<String>,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, T3, String, T5, T6, T7, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: value.into(),
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, T2, T3, T4, unset::payer_merchant, T6, T7, T8, T9> {
+        /// Sets [`payer_merchant`](CreateSubsidyReturn::payer_merchant).
+        pub fn payer_merchant(
+            self,
+            value: impl Into<MchId>,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, T3, T4, MchId, T6, T7, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: value.into(),
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, unset::payee_merchant, T7, T8, T9> {
+        /// Sets [`payee_merchant`](CreateSubsidyReturn::payee_merchant).
+        pub fn payee_merchant(
+            self,
+            value: impl Into<MchId>,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, MchId, T7, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: value.into(),
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, T6, unset::amount, T8, T9> {
+        /// Sets [`amount`](CreateSubsidyReturn::amount).
+        pub fn amount(
+            self,
+            value: Fen,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, T6, Fen, T8, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: value,
+                description: self.description,
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T9,
+    > CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, T6, T7, unset::description, T9> {
+        /// Sets [`description`](CreateSubsidyReturn::description).
+        pub fn description(
+            self,
+            value: impl Into<String>,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, T6, T7, String, T9> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: value.into(),
+                out_subsidy_return_no: self.out_subsidy_return_no,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateSubsidyReturnBuilder<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        unset::out_subsidy_return_no,
+    > {
+        /// Sets [`out_subsidy_return_no`](CreateSubsidyReturn::out_subsidy_return_no).
+        pub fn out_subsidy_return_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateSubsidyReturnBuilder<T1, T2, T3, T4, T5, T6, T7, T8, OutRequestNo> {
+            CreateSubsidyReturnBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                transaction_id: self.transaction_id,
+                refund_id: self.refund_id,
+                payer_merchant: self.payer_merchant,
+                payee_merchant: self.payee_merchant,
+                amount: self.amount,
+                description: self.description,
+                out_subsidy_return_no: value.into(),
+            }
+        }
+    }
+    impl DeactivateCoupon {
+        /// Starts a [`DeactivateCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeactivateCouponBuilder<
+            unset::coupon_code,
+            unset::stock_id,
+            unset::deactivate_request_no,
+        > {
+            DeactivateCouponBuilder {
+                coupon_code: unset::coupon_code,
+                stock_id: unset::stock_id,
+                deactivate_request_no: unset::deactivate_request_no,
+                optional: DeactivateCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`DeactivateCoupon`]; see [`DeactivateCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeactivateCouponBuilder<T1, T2, T3> {
+        coupon_code: T1,
+        stock_id: T2,
+        deactivate_request_no: T3,
+        optional: DeactivateCouponOptional,
+    }
+    impl DeactivateCouponBuilder<CouponCode, StockId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> DeactivateCoupon {
+            DeactivateCoupon {
+                coupon_code: self.coupon_code,
+                stock_id: self.stock_id,
+                deactivate_request_no: self.deactivate_request_no,
+                deactivate_reason: self.optional.deactivate_reason,
+            }
+        }
+    }
+    impl<T2, T3> DeactivateCouponBuilder<unset::coupon_code, T2, T3> {
+        /// Sets [`coupon_code`](DeactivateCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> DeactivateCouponBuilder<CouponCode, T2, T3> {
+            DeactivateCouponBuilder {
+                coupon_code: value.into(),
+                stock_id: self.stock_id,
+                deactivate_request_no: self.deactivate_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> DeactivateCouponBuilder<T1, unset::stock_id, T3> {
+        /// Sets [`stock_id`](DeactivateCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> DeactivateCouponBuilder<T1, StockId, T3> {
+            DeactivateCouponBuilder {
+                coupon_code: self.coupon_code,
+                stock_id: value.into(),
+                deactivate_request_no: self.deactivate_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> DeactivateCouponBuilder<T1, T2, unset::deactivate_request_no> {
+        /// Sets [`deactivate_request_no`](DeactivateCoupon::deactivate_request_no).
+        pub fn deactivate_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeactivateCouponBuilder<T1, T2, OutRequestNo> {
+            DeactivateCouponBuilder {
+                coupon_code: self.coupon_code,
+                stock_id: self.stock_id,
+                deactivate_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct DeactivateCouponOptional {
+        deactivate_reason: Option<String>,
+    }
+    impl<T1, T2, T3> DeactivateCouponBuilder<T1, T2, T3> {
+        /// Sets [`deactivate_reason`](DeactivateCoupon::deactivate_reason).
+        pub fn deactivate_reason(mut self, value: impl Into<String>) -> Self {
+            self.optional.deactivate_reason = Some(value.into());
+            self
+        }
+    }
+    impl DeleteCouponCode {
+        /// Starts a [`DeleteCouponCode`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeleteCouponCodeBuilder<
+            unset::stock_id,
+            unset::coupon_code,
+            unset::delete_request_no,
+        > {
+            DeleteCouponCodeBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                delete_request_no: unset::delete_request_no,
+            }
+        }
+    }
+    /// Builds a [`DeleteCouponCode`]; see [`DeleteCouponCode::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeleteCouponCodeBuilder<T1, T2, T3> {
+        stock_id: T1,
+        coupon_code: T2,
+        delete_request_no: T3,
+    }
+    impl DeleteCouponCodeBuilder<StockId, CouponCode, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> DeleteCouponCode {
+            DeleteCouponCode {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                delete_request_no: self.delete_request_no,
+            }
+        }
+    }
+    impl<T2, T3> DeleteCouponCodeBuilder<unset::stock_id, T2, T3> {
+        /// Sets [`stock_id`](DeleteCouponCode::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> DeleteCouponCodeBuilder<StockId, T2, T3> {
+            DeleteCouponCodeBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                delete_request_no: self.delete_request_no,
+            }
+        }
+    }
+    impl<T1, T3> DeleteCouponCodeBuilder<T1, unset::coupon_code, T3> {
+        /// Sets [`coupon_code`](DeleteCouponCode::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> DeleteCouponCodeBuilder<T1, CouponCode, T3> {
+            DeleteCouponCodeBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                delete_request_no: self.delete_request_no,
+            }
+        }
+    }
+    impl<T1, T2> DeleteCouponCodeBuilder<T1, T2, unset::delete_request_no> {
+        /// Sets [`delete_request_no`](DeleteCouponCode::delete_request_no).
+        pub fn delete_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeleteCouponCodeBuilder<T1, T2, OutRequestNo> {
+            DeleteCouponCodeBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                delete_request_no: value.into(),
+            }
+        }
+    }
+    impl DisassociateOrder {
+        /// Starts a [`DisassociateOrder`]; `build` is there once all that is required is given.
+        pub fn builder() -> DisassociateOrderBuilder<
+            unset::stock_id,
+            unset::coupon_code,
+            unset::out_trade_no,
+            unset::out_request_no,
+        > {
+            DisassociateOrderBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                out_trade_no: unset::out_trade_no,
+                out_request_no: unset::out_request_no,
+            }
+        }
+    }
+    /// Builds a [`DisassociateOrder`]; see [`DisassociateOrder::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DisassociateOrderBuilder<T1, T2, T3, T4> {
+        stock_id: T1,
+        coupon_code: T2,
+        out_trade_no: T3,
+        out_request_no: T4,
+    }
+    impl DisassociateOrderBuilder<StockId, CouponCode, String, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> DisassociateOrder {
+            DisassociateOrder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_trade_no: self.out_trade_no,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T2, T3, T4> DisassociateOrderBuilder<unset::stock_id, T2, T3, T4> {
+        /// Sets [`stock_id`](DisassociateOrder::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> DisassociateOrderBuilder<StockId, T2, T3, T4> {
+            DisassociateOrderBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                out_trade_no: self.out_trade_no,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T1, T3, T4> DisassociateOrderBuilder<T1, unset::coupon_code, T3, T4> {
+        /// Sets [`coupon_code`](DisassociateOrder::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> DisassociateOrderBuilder<T1, CouponCode, T3, T4> {
+            DisassociateOrderBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                out_trade_no: self.out_trade_no,
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T1, T2, T4> DisassociateOrderBuilder<T1, T2, unset::out_trade_no, T4> {
+        /// Sets [`out_trade_no`](DisassociateOrder::out_trade_no).
+        pub fn out_trade_no(
+            self,
+            value: impl Into<String>,
+        ) -> DisassociateOrderBuilder<T1, T2, String, T4> {
+            DisassociateOrderBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_trade_no: value.into(),
+                out_request_no: self.out_request_no,
+            }
+        }
+    }
+    impl<T1, T2, T3> DisassociateOrderBuilder<T1, T2, T3, unset::out_request_no> {
+        /// Sets [`out_request_no`](DisassociateOrder::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DisassociateOrderBuilder<T1, T2, T3, OutRequestNo> {
+            DisassociateOrderBuilder {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_trade_no: self.out_trade_no,
+                out_request_no: value.into(),
+            }
+        }
+    }
+    impl GetCallback {
+        /// Starts a [`GetCallback`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetCallbackBuilder {
+            GetCallbackBuilder {
+                optional: GetCallbackOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`GetCallback`]; see [`GetCallback::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetCallbackBuilder {
+        optional: GetCallbackOptional,
+    }
+    impl GetCallbackBuilder {
+        /// The finished value.
+        pub fn build(self) -> GetCallback {
+            GetCallback {
+                mchid: self.optional.mchid,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct GetCallbackOptional {
+        mchid: Option<MchId>,
+    }
+    impl GetCallbackBuilder {
+        /// Sets [`mchid`](GetCallback::mchid).
+        pub fn mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.mchid = Some(value.into());
+            self
+        }
+    }
+    impl GetCouponCode {
+        /// Starts a [`GetCouponCode`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetCouponCodeBuilder<unset::stock_id, unset::coupon_code> {
+            GetCouponCodeBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                optional: GetCouponCodeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`GetCouponCode`]; see [`GetCouponCode::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetCouponCodeBuilder<T1, T2> {
+        stock_id: T1,
+        coupon_code: T2,
+        optional: GetCouponCodeOptional,
+    }
+    impl GetCouponCodeBuilder<StockId, CouponCode> {
+        /// The finished value.
+        pub fn build(self) -> GetCouponCode {
+            GetCouponCode {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                appid: self.optional.appid,
+            }
+        }
+    }
+    impl<T2> GetCouponCodeBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](GetCouponCode::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetCouponCodeBuilder<StockId, T2> {
+            GetCouponCodeBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> GetCouponCodeBuilder<T1, unset::coupon_code> {
+        /// Sets [`coupon_code`](GetCouponCode::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> GetCouponCodeBuilder<T1, CouponCode> {
+            GetCouponCodeBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct GetCouponCodeOptional {
+        appid: Option<AppId>,
+    }
+    impl<T1, T2> GetCouponCodeBuilder<T1, T2> {
+        /// Sets [`appid`](GetCouponCode::appid).
+        pub fn appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.appid = Some(value.into());
+            self
+        }
+    }
+    impl GetStock {
+        /// Starts a [`GetStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetStockBuilder<unset::stock_id> {
+            GetStockBuilder {
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`GetStock`]; see [`GetStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetStockBuilder<T1> {
+        stock_id: T1,
+    }
+    impl GetStockBuilder<StockId> {
+        /// The finished value.
+        pub fn build(self) -> GetStock {
+            GetStock {
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl GetStockBuilder<unset::stock_id> {
+        /// Sets [`stock_id`](GetStock::stock_id).
+        pub fn stock_id(self, value: impl Into<StockId>) -> GetStockBuilder<StockId> {
+            GetStockBuilder {
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl GetSubsidyPayment {
+        /// Starts a [`GetSubsidyPayment`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetSubsidyPaymentBuilder<unset::subsidy_receipt_id> {
+            GetSubsidyPaymentBuilder {
+                subsidy_receipt_id: unset::subsidy_receipt_id,
+            }
+        }
+    }
+    /// Builds a [`GetSubsidyPayment`]; see [`GetSubsidyPayment::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetSubsidyPaymentBuilder<T1> {
+        subsidy_receipt_id: T1,
+    }
+    impl GetSubsidyPaymentBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> GetSubsidyPayment {
+            GetSubsidyPayment {
+                subsidy_receipt_id: self.subsidy_receipt_id,
+            }
+        }
+    }
+    impl GetSubsidyPaymentBuilder<unset::subsidy_receipt_id> {
+        /// Sets [`subsidy_receipt_id`](GetSubsidyPayment::subsidy_receipt_id).
+        pub fn subsidy_receipt_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetSubsidyPaymentBuilder<String> {
+            GetSubsidyPaymentBuilder {
+                subsidy_receipt_id: value.into(),
+            }
+        }
+    }
+    impl GetSubsidyReturn {
+        /// Starts a [`GetSubsidyReturn`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetSubsidyReturnBuilder<unset::subsidy_return_receipt_id> {
+            GetSubsidyReturnBuilder {
+                subsidy_return_receipt_id: unset::subsidy_return_receipt_id,
+            }
+        }
+    }
+    /// Builds a [`GetSubsidyReturn`]; see [`GetSubsidyReturn::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetSubsidyReturnBuilder<T1> {
+        subsidy_return_receipt_id: T1,
+    }
+    impl GetSubsidyReturnBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> GetSubsidyReturn {
+            GetSubsidyReturn {
+                subsidy_return_receipt_id: self.subsidy_return_receipt_id,
+            }
+        }
+    }
+    impl GetSubsidyReturnBuilder<unset::subsidy_return_receipt_id> {
+        /// Sets [`subsidy_return_receipt_id`](GetSubsidyReturn::subsidy_return_receipt_id).
+        pub fn subsidy_return_receipt_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetSubsidyReturnBuilder<String> {
+            GetSubsidyReturnBuilder {
+                subsidy_return_receipt_id: value.into(),
+            }
+        }
+    }
+    impl GetUserCoupon {
+        /// Starts a [`GetUserCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetUserCouponBuilder<
+            unset::coupon_code,
+            unset::appid,
+            unset::openid,
+        > {
+            GetUserCouponBuilder {
+                coupon_code: unset::coupon_code,
+                appid: unset::appid,
+                openid: unset::openid,
+            }
+        }
+    }
+    /// Builds a [`GetUserCoupon`]; see [`GetUserCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetUserCouponBuilder<T1, T2, T3> {
+        coupon_code: T1,
+        appid: T2,
+        openid: T3,
+    }
+    impl GetUserCouponBuilder<CouponCode, AppId, OpenId> {
+        /// The finished value.
+        pub fn build(self) -> GetUserCoupon {
+            GetUserCoupon {
+                coupon_code: self.coupon_code,
+                appid: self.appid,
+                openid: self.openid,
+            }
+        }
+    }
+    impl<T2, T3> GetUserCouponBuilder<unset::coupon_code, T2, T3> {
+        /// Sets [`coupon_code`](GetUserCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> GetUserCouponBuilder<CouponCode, T2, T3> {
+            GetUserCouponBuilder {
+                coupon_code: value.into(),
+                appid: self.appid,
+                openid: self.openid,
+            }
+        }
+    }
+    impl<T1, T3> GetUserCouponBuilder<T1, unset::appid, T3> {
+        /// Sets [`appid`](GetUserCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> GetUserCouponBuilder<T1, AppId, T3> {
+            GetUserCouponBuilder {
+                coupon_code: self.coupon_code,
+                appid: value.into(),
+                openid: self.openid,
+            }
+        }
+    }
+    impl<T1, T2> GetUserCouponBuilder<T1, T2, unset::openid> {
+        /// Sets [`openid`](GetUserCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> GetUserCouponBuilder<T1, T2, OpenId> {
+            GetUserCouponBuilder {
+                coupon_code: self.coupon_code,
+                appid: self.appid,
+                openid: value.into(),
+            }
+        }
+    }
+    impl ListCouponCodes {
+        /// Starts a [`ListCouponCodes`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListCouponCodesBuilder<unset::stock_id> {
+            ListCouponCodesBuilder {
+                stock_id: unset::stock_id,
+                optional: ListCouponCodesOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListCouponCodes`]; see [`ListCouponCodes::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListCouponCodesBuilder<T1> {
+        stock_id: T1,
+        optional: ListCouponCodesOptional,
+    }
+    impl ListCouponCodesBuilder<StockId> {
+        /// The finished value.
+        pub fn build(self) -> ListCouponCodes {
+            ListCouponCodes {
+                stock_id: self.stock_id,
+                status: self.optional.status,
+                appid: self.optional.appid,
+                offset: self.optional.offset,
+                limit: self.optional.limit,
+            }
+        }
+    }
+    impl ListCouponCodesBuilder<unset::stock_id> {
+        /// Sets [`stock_id`](ListCouponCodes::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ListCouponCodesBuilder<StockId> {
+            ListCouponCodesBuilder {
+                stock_id: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListCouponCodesOptional {
+        status: Option<UploadedCodeStatus>,
+        appid: Option<AppId>,
+        offset: Option<i64>,
+        limit: Option<i64>,
+    }
+    impl<T1> ListCouponCodesBuilder<T1> {
+        /// Sets [`status`](ListCouponCodes::status).
+        pub fn status(mut self, value: impl Into<UploadedCodeStatus>) -> Self {
+            self.optional.status = Some(value.into());
+            self
+        }
+        /// Sets [`appid`](ListCouponCodes::appid).
+        pub fn appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.appid = Some(value.into());
+            self
+        }
+        /// Sets [`offset`](ListCouponCodes::offset).
+        pub fn offset(mut self, value: i64) -> Self {
+            self.optional.offset = Some(value);
+            self
+        }
+        /// Sets [`limit`](ListCouponCodes::limit).
+        pub fn limit(mut self, value: i64) -> Self {
+            self.optional.limit = Some(value);
+            self
+        }
+    }
+    impl ListSubsidyPayments {
+        /// Starts a [`ListSubsidyPayments`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListSubsidyPaymentsBuilder<
+            unset::stock_id,
+            unset::coupon_code,
+        > {
+            ListSubsidyPaymentsBuilder {
+                stock_id: unset::stock_id,
+                coupon_code: unset::coupon_code,
+                optional: ListSubsidyPaymentsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListSubsidyPayments`]; see [`ListSubsidyPayments::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListSubsidyPaymentsBuilder<T1, T2> {
+        stock_id: T1,
+        coupon_code: T2,
+        optional: ListSubsidyPaymentsOptional,
+    }
+    impl ListSubsidyPaymentsBuilder<StockId, CouponCode> {
+        /// The finished value.
+        pub fn build(self) -> ListSubsidyPayments {
+            ListSubsidyPayments {
+                stock_id: self.stock_id,
+                coupon_code: self.coupon_code,
+                out_subsidy_no: self.optional.out_subsidy_no,
+            }
+        }
+    }
+    impl<T2> ListSubsidyPaymentsBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](ListSubsidyPayments::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ListSubsidyPaymentsBuilder<StockId, T2> {
+            ListSubsidyPaymentsBuilder {
+                stock_id: value.into(),
+                coupon_code: self.coupon_code,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> ListSubsidyPaymentsBuilder<T1, unset::coupon_code> {
+        /// Sets [`coupon_code`](ListSubsidyPayments::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> ListSubsidyPaymentsBuilder<T1, CouponCode> {
+            ListSubsidyPaymentsBuilder {
+                stock_id: self.stock_id,
+                coupon_code: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListSubsidyPaymentsOptional {
+        out_subsidy_no: Option<OutRequestNo>,
+    }
+    impl<T1, T2> ListSubsidyPaymentsBuilder<T1, T2> {
+        /// Sets [`out_subsidy_no`](ListSubsidyPayments::out_subsidy_no).
+        pub fn out_subsidy_no(mut self, value: impl Into<OutRequestNo>) -> Self {
+            self.optional.out_subsidy_no = Some(value.into());
+            self
+        }
+    }
+    impl ListUserCoupons {
+        /// Starts a [`ListUserCoupons`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListUserCouponsBuilder<unset::openid, unset::appid> {
+            ListUserCouponsBuilder {
+                openid: unset::openid,
+                appid: unset::appid,
+                optional: ListUserCouponsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListUserCoupons`]; see [`ListUserCoupons::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListUserCouponsBuilder<T1, T2> {
+        openid: T1,
+        appid: T2,
+        optional: ListUserCouponsOptional,
+    }
+    impl ListUserCouponsBuilder<OpenId, AppId> {
+        /// The finished value.
+        pub fn build(self) -> ListUserCoupons {
+            ListUserCoupons {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.optional.stock_id,
+                coupon_state: self.optional.coupon_state,
+                creator_merchant: self.optional.creator_merchant,
+                belong_merchant: self.optional.belong_merchant,
+                sender_merchant: self.optional.sender_merchant,
+                offset: self.optional.offset,
+                limit: self.optional.limit,
+            }
+        }
+    }
+    impl<T2> ListUserCouponsBuilder<unset::openid, T2> {
+        /// Sets [`openid`](ListUserCoupons::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> ListUserCouponsBuilder<OpenId, T2> {
+            ListUserCouponsBuilder {
+                openid: value.into(),
+                appid: self.appid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> ListUserCouponsBuilder<T1, unset::appid> {
+        /// Sets [`appid`](ListUserCoupons::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> ListUserCouponsBuilder<T1, AppId> {
+            ListUserCouponsBuilder {
+                openid: self.openid,
+                appid: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListUserCouponsOptional {
+        stock_id: Option<StockId>,
+        coupon_state: Option<CouponState>,
+        creator_merchant: Option<MchId>,
+        belong_merchant: Option<MchId>,
+        sender_merchant: Option<MchId>,
+        offset: Option<i64>,
+        limit: Option<i64>,
+    }
+    impl<T1, T2> ListUserCouponsBuilder<T1, T2> {
+        /// Sets [`stock_id`](ListUserCoupons::stock_id).
+        pub fn stock_id(mut self, value: impl Into<StockId>) -> Self {
+            self.optional.stock_id = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_state`](ListUserCoupons::coupon_state).
+        pub fn coupon_state(mut self, value: impl Into<CouponState>) -> Self {
+            self.optional.coupon_state = Some(value.into());
+            self
+        }
+        /// Sets [`creator_merchant`](ListUserCoupons::creator_merchant).
+        pub fn creator_merchant(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.creator_merchant = Some(value.into());
+            self
+        }
+        /// Sets [`belong_merchant`](ListUserCoupons::belong_merchant).
+        pub fn belong_merchant(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.belong_merchant = Some(value.into());
+            self
+        }
+        /// Sets [`sender_merchant`](ListUserCoupons::sender_merchant).
+        pub fn sender_merchant(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.sender_merchant = Some(value.into());
+            self
+        }
+        /// Sets [`offset`](ListUserCoupons::offset).
+        pub fn offset(mut self, value: i64) -> Self {
+            self.optional.offset = Some(value);
+            self
+        }
+        /// Sets [`limit`](ListUserCoupons::limit).
+        pub fn limit(mut self, value: i64) -> Self {
+            self.optional.limit = Some(value);
+            self
+        }
+    }
+    impl PreSendProductCoupon {
+        /// Starts a [`PreSendProductCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> PreSendProductCouponBuilder<
+            unset::stock_id,
+            unset::appid,
+            unset::send_request_no,
+        > {
+            PreSendProductCouponBuilder {
+                stock_id: unset::stock_id,
+                appid: unset::appid,
+                send_request_no: unset::send_request_no,
+                optional: PreSendProductCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`PreSendProductCoupon`]; see [`PreSendProductCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PreSendProductCouponBuilder<T1, T2, T3> {
+        stock_id: T1,
+        appid: T2,
+        send_request_no: T3,
+        optional: PreSendProductCouponOptional,
+    }
+    impl PreSendProductCouponBuilder<StockId, AppId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> PreSendProductCoupon {
+            PreSendProductCoupon {
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                coupon_code: self.optional.coupon_code,
+                openid: self.optional.openid,
+            }
+        }
+    }
+    impl<T2, T3> PreSendProductCouponBuilder<unset::stock_id, T2, T3> {
+        /// Sets [`stock_id`](PreSendProductCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> PreSendProductCouponBuilder<StockId, T2, T3> {
+            PreSendProductCouponBuilder {
+                stock_id: value.into(),
+                appid: self.appid,
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> PreSendProductCouponBuilder<T1, unset::appid, T3> {
+        /// Sets [`appid`](PreSendProductCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> PreSendProductCouponBuilder<T1, AppId, T3> {
+            PreSendProductCouponBuilder {
+                stock_id: self.stock_id,
+                appid: value.into(),
+                send_request_no: self.send_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> PreSendProductCouponBuilder<T1, T2, unset::send_request_no> {
+        /// Sets [`send_request_no`](PreSendProductCoupon::send_request_no).
+        pub fn send_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> PreSendProductCouponBuilder<T1, T2, OutRequestNo> {
+            PreSendProductCouponBuilder {
+                stock_id: self.stock_id,
+                appid: self.appid,
+                send_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PreSendProductCouponOptional {
+        coupon_code: Option<CouponCode>,
+        openid: Option<OpenId>,
+    }
+    impl<T1, T2, T3> PreSendProductCouponBuilder<T1, T2, T3> {
+        /// Sets [`coupon_code`](PreSendProductCoupon::coupon_code).
+        pub fn coupon_code(mut self, value: impl Into<CouponCode>) -> Self {
+            self.optional.coupon_code = Some(value.into());
+            self
+        }
+        /// Sets [`openid`](PreSendProductCoupon::openid).
+        pub fn openid(mut self, value: impl Into<OpenId>) -> Self {
+            self.optional.openid = Some(value.into());
+            self
+        }
+    }
+    impl ReturnCoupon {
+        /// Starts a [`ReturnCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> ReturnCouponBuilder<
+            unset::coupon_code,
+            unset::stock_id,
+            unset::return_request_no,
+        > {
+            ReturnCouponBuilder {
+                coupon_code: unset::coupon_code,
+                stock_id: unset::stock_id,
+                return_request_no: unset::return_request_no,
+            }
+        }
+    }
+    /// Builds a [`ReturnCoupon`]; see [`ReturnCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ReturnCouponBuilder<T1, T2, T3> {
+        coupon_code: T1,
+        stock_id: T2,
+        return_request_no: T3,
+    }
+    impl ReturnCouponBuilder<CouponCode, StockId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> ReturnCoupon {
+            ReturnCoupon {
+                coupon_code: self.coupon_code,
+                stock_id: self.stock_id,
+                return_request_no: self.return_request_no,
+            }
+        }
+    }
+    impl<T2, T3> ReturnCouponBuilder<unset::coupon_code, T2, T3> {
+        /// Sets [`coupon_code`](ReturnCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> ReturnCouponBuilder<CouponCode, T2, T3> {
+            ReturnCouponBuilder {
+                coupon_code: value.into(),
+                stock_id: self.stock_id,
+                return_request_no: self.return_request_no,
+            }
+        }
+    }
+    impl<T1, T3> ReturnCouponBuilder<T1, unset::stock_id, T3> {
+        /// Sets [`stock_id`](ReturnCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ReturnCouponBuilder<T1, StockId, T3> {
+            ReturnCouponBuilder {
+                coupon_code: self.coupon_code,
+                stock_id: value.into(),
+                return_request_no: self.return_request_no,
+            }
+        }
+    }
+    impl<T1, T2> ReturnCouponBuilder<T1, T2, unset::return_request_no> {
+        /// Sets [`return_request_no`](ReturnCoupon::return_request_no).
+        pub fn return_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> ReturnCouponBuilder<T1, T2, OutRequestNo> {
+            ReturnCouponBuilder {
+                coupon_code: self.coupon_code,
+                stock_id: self.stock_id,
+                return_request_no: value.into(),
+            }
+        }
+    }
+    impl SendCard {
+        /// Starts a [`SendCard`]; `build` is there once all that is required is given.
+        pub fn builder() -> SendCardBuilder<
+            unset::card_id,
+            unset::appid,
+            unset::openid,
+            unset::out_request_no,
+            unset::send_time,
+        > {
+            SendCardBuilder {
+                card_id: unset::card_id,
+                appid: unset::appid,
+                openid: unset::openid,
+                out_request_no: unset::out_request_no,
+                send_time: unset::send_time,
+            }
+        }
+    }
+    /// Builds a [`SendCard`]; see [`SendCard::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SendCardBuilder<T1, T2, T3, T4, T5> {
+        card_id: T1,
+        appid: T2,
+        openid: T3,
+        out_request_no: T4,
+        send_time: T5,
+    }
+    impl SendCardBuilder<String, AppId, OpenId, OutRequestNo, Timestamp> {
+        /// The finished value.
+        pub fn build(self) -> SendCard {
+            SendCard {
+                card_id: self.card_id,
+                appid: self.appid,
+                openid: self.openid,
+                out_request_no: self.out_request_no,
+                send_time: self.send_time,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5> SendCardBuilder<unset::card_id, T2, T3, T4, T5> {
+        /// Sets [`card_id`](SendCard::card_id).
+        pub fn card_id(
+            self,
+            value: impl Into<String>,
+        ) -> SendCardBuilder<String, T2, T3, T4, T5> {
+            SendCardBuilder {
+                card_id: value.into(),
+                appid: self.appid,
+                openid: self.openid,
+                out_request_no: self.out_request_no,
+                send_time: self.send_time,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> SendCardBuilder<T1, unset::appid, T3, T4, T5> {
+        /// Sets [`appid`](SendCard::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> SendCardBuilder<T1, AppId, T3, T4, T5> {
+            SendCardBuilder {
+                card_id: self.card_id,
+                appid: value.into(),
+                openid: self.openid,
+                out_request_no: self.out_request_no,
+                send_time: self.send_time,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> SendCardBuilder<T1, T2, unset::openid, T4, T5> {
+        /// Sets [`openid`](SendCard::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> SendCardBuilder<T1, T2, OpenId, T4, T5> {
+            SendCardBuilder {
+                card_id: self.card_id,
+                appid: self.appid,
+                openid: value.into(),
+                out_request_no: self.out_request_no,
+                send_time: self.send_time,
+            }
+        }
+    }
+    impl<T1, T2, T3, T5> SendCardBuilder<T1, T2, T3, unset::out_request_no, T5> {
+        /// Sets [`out_request_no`](SendCard::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> SendCardBuilder<T1, T2, T3, OutRequestNo, T5> {
+            SendCardBuilder {
+                card_id: self.card_id,
+                appid: self.appid,
+                openid: self.openid,
+                out_request_no: value.into(),
+                send_time: self.send_time,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> SendCardBuilder<T1, T2, T3, T4, unset::send_time> {
+        /// Sets [`send_time`](SendCard::send_time).
+        pub fn send_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> SendCardBuilder<T1, T2, T3, T4, Timestamp> {
+            SendCardBuilder {
+                card_id: self.card_id,
+                appid: self.appid,
+                openid: self.openid,
+                out_request_no: self.out_request_no,
+                send_time: value.into(),
+            }
+        }
+    }
+    impl SendCoupon {
+        /// Starts a [`SendCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> SendCouponBuilder<
+            unset::openid,
+            unset::appid,
+            unset::stock_id,
+            unset::out_request_no,
+        > {
+            SendCouponBuilder {
+                openid: unset::openid,
+                appid: unset::appid,
+                stock_id: unset::stock_id,
+                out_request_no: unset::out_request_no,
+                optional: SendCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SendCoupon`]; see [`SendCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SendCouponBuilder<T1, T2, T3, T4> {
+        openid: T1,
+        appid: T2,
+        stock_id: T3,
+        out_request_no: T4,
+        optional: SendCouponOptional,
+    }
+    impl SendCouponBuilder<OpenId, AppId, StockId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> SendCoupon {
+            SendCoupon {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                coupon_code: self.optional.coupon_code,
+            }
+        }
+    }
+    impl<T2, T3, T4> SendCouponBuilder<unset::openid, T2, T3, T4> {
+        /// Sets [`openid`](SendCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> SendCouponBuilder<OpenId, T2, T3, T4> {
+            SendCouponBuilder {
+                openid: value.into(),
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4> SendCouponBuilder<T1, unset::appid, T3, T4> {
+        /// Sets [`appid`](SendCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> SendCouponBuilder<T1, AppId, T3, T4> {
+            SendCouponBuilder {
+                openid: self.openid,
+                appid: value.into(),
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4> SendCouponBuilder<T1, T2, unset::stock_id, T4> {
+        /// Sets [`stock_id`](SendCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> SendCouponBuilder<T1, T2, StockId, T4> {
+            SendCouponBuilder {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3> SendCouponBuilder<T1, T2, T3, unset::out_request_no> {
+        /// Sets [`out_request_no`](SendCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> SendCouponBuilder<T1, T2, T3, OutRequestNo> {
+            SendCouponBuilder {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SendCouponOptional {
+        coupon_code: Option<CouponCode>,
+    }
+    impl<T1, T2, T3, T4> SendCouponBuilder<T1, T2, T3, T4> {
+        /// Sets [`coupon_code`](SendCoupon::coupon_code).
+        pub fn coupon_code(mut self, value: impl Into<CouponCode>) -> Self {
+            self.optional.coupon_code = Some(value.into());
+            self
+        }
+    }
+    impl SendProductCoupon {
+        /// Starts a [`SendProductCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> SendProductCouponBuilder<
+            unset::openid,
+            unset::appid,
+            unset::stock_id,
+            unset::out_request_no,
+            unset::coupon_type,
+        > {
+            SendProductCouponBuilder {
+                openid: unset::openid,
+                appid: unset::appid,
+                stock_id: unset::stock_id,
+                out_request_no: unset::out_request_no,
+                coupon_type: unset::coupon_type,
+                optional: SendProductCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SendProductCoupon`]; see [`SendProductCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SendProductCouponBuilder<T1, T2, T3, T4, T5> {
+        openid: T1,
+        appid: T2,
+        stock_id: T3,
+        out_request_no: T4,
+        coupon_type: T5,
+        optional: SendProductCouponOptional,
+    }
+    impl SendProductCouponBuilder<
+        OpenId,
+        AppId,
+        StockId,
+        OutRequestNo,
+        ProductCouponType,
+    > {
+        /// The finished value.
+        pub fn build(self) -> SendProductCoupon {
+            SendProductCoupon {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                coupon_type: self.coupon_type,
+                coupon_code: self.optional.coupon_code,
+                member_card_id: self.optional.member_card_id,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5> SendProductCouponBuilder<unset::openid, T2, T3, T4, T5> {
+        /// Sets [`openid`](SendProductCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> SendProductCouponBuilder<OpenId, T2, T3, T4, T5> {
+            SendProductCouponBuilder {
+                openid: value.into(),
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                coupon_type: self.coupon_type,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> SendProductCouponBuilder<T1, unset::appid, T3, T4, T5> {
+        /// Sets [`appid`](SendProductCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> SendProductCouponBuilder<T1, AppId, T3, T4, T5> {
+            SendProductCouponBuilder {
+                openid: self.openid,
+                appid: value.into(),
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                coupon_type: self.coupon_type,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> SendProductCouponBuilder<T1, T2, unset::stock_id, T4, T5> {
+        /// Sets [`stock_id`](SendProductCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> SendProductCouponBuilder<T1, T2, StockId, T4, T5> {
+            SendProductCouponBuilder {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: value.into(),
+                out_request_no: self.out_request_no,
+                coupon_type: self.coupon_type,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+    > SendProductCouponBuilder<T1, T2, T3, unset::out_request_no, T5> {
+        /// Sets [`out_request_no`](SendProductCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> SendProductCouponBuilder<T1, T2, T3, OutRequestNo, T5> {
+            SendProductCouponBuilder {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: value.into(),
+                coupon_type: self.coupon_type,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> SendProductCouponBuilder<T1, T2, T3, T4, unset::coupon_type> {
+        /// Sets [`coupon_type`](SendProductCoupon::coupon_type).
+        pub fn coupon_type(
+            self,
+            value: impl Into<ProductCouponType>,
+        ) -> SendProductCouponBuilder<T1, T2, T3, T4, ProductCouponType> {
+            SendProductCouponBuilder {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                coupon_type: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SendProductCouponOptional {
+        coupon_code: Option<CouponCode>,
+        member_card_id: Option<String>,
+    }
+    impl<T1, T2, T3, T4, T5> SendProductCouponBuilder<T1, T2, T3, T4, T5> {
+        /// Sets [`coupon_code`](SendProductCoupon::coupon_code).
+        pub fn coupon_code(mut self, value: impl Into<CouponCode>) -> Self {
+            self.optional.coupon_code = Some(value.into());
+            self
+        }
+        /// Sets [`member_card_id`](SendProductCoupon::member_card_id).
+        pub fn member_card_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.member_card_id = Some(value.into());
+            self
+        }
+    }
+    impl SetCallback {
+        /// Starts a [`SetCallback`]; `build` is there once all that is required is given.
+        pub fn builder() -> SetCallbackBuilder<unset::notify_url> {
+            SetCallbackBuilder {
+                notify_url: unset::notify_url,
+                optional: SetCallbackOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SetCallback`]; see [`SetCallback::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SetCallbackBuilder<T1> {
+        notify_url: T1,
+        optional: SetCallbackOptional,
+    }
+    impl SetCallbackBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> SetCallback {
+            SetCallback {
+                notify_url: self.notify_url,
+                mchid: self.optional.mchid,
+            }
+        }
+    }
+    impl SetCallbackBuilder<unset::notify_url> {
+        /// Sets [`notify_url`](SetCallback::notify_url).
+        pub fn notify_url(self, value: impl Into<String>) -> SetCallbackBuilder<String> {
+            SetCallbackBuilder {
+                notify_url: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SetCallbackOptional {
+        mchid: Option<MchId>,
+    }
+    impl<T1> SetCallbackBuilder<T1> {
+        /// Sets [`mchid`](SetCallback::mchid).
+        pub fn mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.mchid = Some(value.into());
+            self
+        }
+    }
+    impl UpdateStock {
+        /// Starts a [`UpdateStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockBuilder<unset::stock_id, unset::out_request_no> {
+            UpdateStockBuilder {
+                stock_id: unset::stock_id,
+                out_request_no: unset::out_request_no,
+                optional: UpdateStockOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStock`]; see [`UpdateStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockBuilder<T1, T2> {
+        stock_id: T1,
+        out_request_no: T2,
+        optional: UpdateStockOptional,
+    }
+    impl UpdateStockBuilder<StockId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> UpdateStock {
+            UpdateStock {
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                custom_entrance: self.optional.custom_entrance,
+                stock_name: self.optional.stock_name,
+                comment: self.optional.comment,
+                goods_name: self.optional.goods_name,
+                display_pattern_info: self.optional.display_pattern_info,
+                coupon_use_rule: self.optional.coupon_use_rule,
+                stock_send_rule: self.optional.stock_send_rule,
+                notify_config: self.optional.notify_config,
+                subsidy: self.optional.subsidy,
+            }
+        }
+    }
+    impl<T2> UpdateStockBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](UpdateStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UpdateStockBuilder<StockId, T2> {
+            UpdateStockBuilder {
+                stock_id: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> UpdateStockBuilder<T1, unset::out_request_no> {
+        /// Sets [`out_request_no`](UpdateStock::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateStockBuilder<T1, OutRequestNo> {
+            UpdateStockBuilder {
+                stock_id: self.stock_id,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockOptional {
+        custom_entrance: Option<CustomEntranceUpdate>,
+        stock_name: Option<String>,
+        comment: Option<String>,
+        goods_name: Option<String>,
+        display_pattern_info: Option<DisplayPatternInfo>,
+        coupon_use_rule: Option<CouponUseRuleUpdate>,
+        stock_send_rule: Option<StockSendRuleUpdate>,
+        notify_config: Option<NotifyConfig>,
+        subsidy: Option<bool>,
+    }
+    impl<T1, T2> UpdateStockBuilder<T1, T2> {
+        /// Sets [`custom_entrance`](UpdateStock::custom_entrance).
+        pub fn custom_entrance(mut self, value: CustomEntranceUpdate) -> Self {
+            self.optional.custom_entrance = Some(value);
+            self
+        }
+        /// Sets [`stock_name`](UpdateStock::stock_name).
+        pub fn stock_name(mut self, value: impl Into<String>) -> Self {
+            self.optional.stock_name = Some(value.into());
+            self
+        }
+        /// Sets [`comment`](UpdateStock::comment).
+        pub fn comment(mut self, value: impl Into<String>) -> Self {
+            self.optional.comment = Some(value.into());
+            self
+        }
+        /// Sets [`goods_name`](UpdateStock::goods_name).
+        pub fn goods_name(mut self, value: impl Into<String>) -> Self {
+            self.optional.goods_name = Some(value.into());
+            self
+        }
+        /// Sets [`display_pattern_info`](UpdateStock::display_pattern_info).
+        pub fn display_pattern_info(mut self, value: DisplayPatternInfo) -> Self {
+            self.optional.display_pattern_info = Some(value);
+            self
+        }
+        /// Sets [`coupon_use_rule`](UpdateStock::coupon_use_rule).
+        pub fn coupon_use_rule(mut self, value: CouponUseRuleUpdate) -> Self {
+            self.optional.coupon_use_rule = Some(value);
+            self
+        }
+        /// Sets [`stock_send_rule`](UpdateStock::stock_send_rule).
+        pub fn stock_send_rule(mut self, value: StockSendRuleUpdate) -> Self {
+            self.optional.stock_send_rule = Some(value);
+            self
+        }
+        /// Sets [`notify_config`](UpdateStock::notify_config).
+        pub fn notify_config(mut self, value: NotifyConfig) -> Self {
+            self.optional.notify_config = Some(value);
+            self
+        }
+        /// Sets [`subsidy`](UpdateStock::subsidy).
+        pub fn subsidy(mut self, value: bool) -> Self {
+            self.optional.subsidy = Some(value);
+            self
+        }
+    }
+    impl UpdateStockBudget {
+        /// Starts a [`UpdateStockBudget`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockBudgetBuilder<
+            unset::stock_id,
+            unset::modify_budget_request_no,
+        > {
+            UpdateStockBudgetBuilder {
+                stock_id: unset::stock_id,
+                modify_budget_request_no: unset::modify_budget_request_no,
+                optional: UpdateStockBudgetOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStockBudget`]; see [`UpdateStockBudget::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockBudgetBuilder<T1, T2> {
+        stock_id: T1,
+        modify_budget_request_no: T2,
+        optional: UpdateStockBudgetOptional,
+    }
+    impl UpdateStockBudgetBuilder<StockId, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> UpdateStockBudget {
+            UpdateStockBudget {
+                stock_id: self.stock_id,
+                modify_budget_request_no: self.modify_budget_request_no,
+                target_max_coupons: self.optional.target_max_coupons,
+                target_max_coupons_by_day: self.optional.target_max_coupons_by_day,
+                current_max_coupons: self.optional.current_max_coupons,
+                current_max_coupons_by_day: self.optional.current_max_coupons_by_day,
+            }
+        }
+    }
+    impl<T2> UpdateStockBudgetBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](UpdateStockBudget::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UpdateStockBudgetBuilder<StockId, T2> {
+            UpdateStockBudgetBuilder {
+                stock_id: value.into(),
+                modify_budget_request_no: self.modify_budget_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> UpdateStockBudgetBuilder<T1, unset::modify_budget_request_no> {
+        /// Sets [`modify_budget_request_no`](UpdateStockBudget::modify_budget_request_no).
+        pub fn modify_budget_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UpdateStockBudgetBuilder<T1, OutRequestNo> {
+            UpdateStockBudgetBuilder {
+                stock_id: self.stock_id,
+                modify_budget_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockBudgetOptional {
+        target_max_coupons: Option<i64>,
+        target_max_coupons_by_day: Option<i64>,
+        current_max_coupons: Option<i64>,
+        current_max_coupons_by_day: Option<i64>,
+    }
+    impl<T1, T2> UpdateStockBudgetBuilder<T1, T2> {
+        /// Sets [`target_max_coupons`](UpdateStockBudget::target_max_coupons).
+        pub fn target_max_coupons(mut self, value: i64) -> Self {
+            self.optional.target_max_coupons = Some(value);
+            self
+        }
+        /// Sets [`target_max_coupons_by_day`](UpdateStockBudget::target_max_coupons_by_day).
+        pub fn target_max_coupons_by_day(mut self, value: i64) -> Self {
+            self.optional.target_max_coupons_by_day = Some(value);
+            self
+        }
+        /// Sets [`current_max_coupons`](UpdateStockBudget::current_max_coupons).
+        pub fn current_max_coupons(mut self, value: i64) -> Self {
+            self.optional.current_max_coupons = Some(value);
+            self
+        }
+        /// Sets [`current_max_coupons_by_day`](UpdateStockBudget::current_max_coupons_by_day).
+        pub fn current_max_coupons_by_day(mut self, value: i64) -> Self {
+            self.optional.current_max_coupons_by_day = Some(value);
+            self
+        }
+    }
+    impl UploadCouponCodes {
+        /// Starts a [`UploadCouponCodes`]; `build` is there once all that is required is given.
+        pub fn builder() -> UploadCouponCodesBuilder<
+            unset::stock_id,
+            unset::coupon_code_list,
+            unset::upload_request_no,
+        > {
+            UploadCouponCodesBuilder {
+                stock_id: unset::stock_id,
+                coupon_code_list: unset::coupon_code_list,
+                upload_request_no: unset::upload_request_no,
+            }
+        }
+    }
+    /// Builds a [`UploadCouponCodes`]; see [`UploadCouponCodes::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UploadCouponCodesBuilder<T1, T2, T3> {
+        stock_id: T1,
+        coupon_code_list: T2,
+        upload_request_no: T3,
+    }
+    impl UploadCouponCodesBuilder<StockId, Vec<CouponCode>, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> UploadCouponCodes {
+            UploadCouponCodes {
+                stock_id: self.stock_id,
+                coupon_code_list: self.coupon_code_list,
+                upload_request_no: self.upload_request_no,
+            }
+        }
+    }
+    impl<T2, T3> UploadCouponCodesBuilder<unset::stock_id, T2, T3> {
+        /// Sets [`stock_id`](UploadCouponCodes::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UploadCouponCodesBuilder<StockId, T2, T3> {
+            UploadCouponCodesBuilder {
+                stock_id: value.into(),
+                coupon_code_list: self.coupon_code_list,
+                upload_request_no: self.upload_request_no,
+            }
+        }
+    }
+    impl<T1, T3> UploadCouponCodesBuilder<T1, unset::coupon_code_list, T3> {
+        /// Sets [`coupon_code_list`](UploadCouponCodes::coupon_code_list).
+        pub fn coupon_code_list(
+            self,
+            value: Vec<CouponCode>,
+        ) -> UploadCouponCodesBuilder<T1, Vec<CouponCode>, T3> {
+            UploadCouponCodesBuilder {
+                stock_id: self.stock_id,
+                coupon_code_list: value,
+                upload_request_no: self.upload_request_no,
+            }
+        }
+    }
+    impl<T1, T2> UploadCouponCodesBuilder<T1, T2, unset::upload_request_no> {
+        /// Sets [`upload_request_no`](UploadCouponCodes::upload_request_no).
+        pub fn upload_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UploadCouponCodesBuilder<T1, T2, OutRequestNo> {
+            UploadCouponCodesBuilder {
+                stock_id: self.stock_id,
+                coupon_code_list: self.coupon_code_list,
+                upload_request_no: value.into(),
+            }
+        }
+    }
+    impl UseCoupon {
+        /// Starts a [`UseCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> UseCouponBuilder<
+            unset::coupon_code,
+            unset::appid,
+            unset::use_time,
+            unset::use_request_no,
+        > {
+            UseCouponBuilder {
+                coupon_code: unset::coupon_code,
+                appid: unset::appid,
+                use_time: unset::use_time,
+                use_request_no: unset::use_request_no,
+                optional: UseCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UseCoupon`]; see [`UseCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UseCouponBuilder<T1, T2, T3, T4> {
+        coupon_code: T1,
+        appid: T2,
+        use_time: T3,
+        use_request_no: T4,
+        optional: UseCouponOptional,
+    }
+    impl UseCouponBuilder<CouponCode, AppId, Timestamp, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> UseCoupon {
+            UseCoupon {
+                coupon_code: self.coupon_code,
+                appid: self.appid,
+                use_time: self.use_time,
+                use_request_no: self.use_request_no,
+                stock_id: self.optional.stock_id,
+                openid: self.optional.openid,
+                out_trade_no: self.optional.out_trade_no,
+                mch_id: self.optional.mch_id,
+                transaction_id: self.optional.transaction_id,
+            }
+        }
+    }
+    impl<T2, T3, T4> UseCouponBuilder<unset::coupon_code, T2, T3, T4> {
+        /// Sets [`coupon_code`](UseCoupon::coupon_code).
+        pub fn coupon_code(
+            self,
+            value: impl Into<CouponCode>,
+        ) -> UseCouponBuilder<CouponCode, T2, T3, T4> {
+            UseCouponBuilder {
+                coupon_code: value.into(),
+                appid: self.appid,
+                use_time: self.use_time,
+                use_request_no: self.use_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4> UseCouponBuilder<T1, unset::appid, T3, T4> {
+        /// Sets [`appid`](UseCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> UseCouponBuilder<T1, AppId, T3, T4> {
+            UseCouponBuilder {
+                coupon_code: self.coupon_code,
+                appid: value.into(),
+                use_time: self.use_time,
+                use_request_no: self.use_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4> UseCouponBuilder<T1, T2, unset::use_time, T4> {
+        /// Sets [`use_time`](UseCoupon::use_time).
+        pub fn use_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> UseCouponBuilder<T1, T2, Timestamp, T4> {
+            UseCouponBuilder {
+                coupon_code: self.coupon_code,
+                appid: self.appid,
+                use_time: value.into(),
+                use_request_no: self.use_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3> UseCouponBuilder<T1, T2, T3, unset::use_request_no> {
+        /// Sets [`use_request_no`](UseCoupon::use_request_no).
+        pub fn use_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> UseCouponBuilder<T1, T2, T3, OutRequestNo> {
+            UseCouponBuilder {
+                coupon_code: self.coupon_code,
+                appid: self.appid,
+                use_time: self.use_time,
+                use_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UseCouponOptional {
+        stock_id: Option<StockId>,
+        openid: Option<OpenId>,
+        out_trade_no: Option<String>,
+        mch_id: Option<MchId>,
+        transaction_id: Option<String>,
+    }
+    impl<T1, T2, T3, T4> UseCouponBuilder<T1, T2, T3, T4> {
+        /// Sets [`stock_id`](UseCoupon::stock_id).
+        pub fn stock_id(mut self, value: impl Into<StockId>) -> Self {
+            self.optional.stock_id = Some(value.into());
+            self
+        }
+        /// Sets [`openid`](UseCoupon::openid).
+        pub fn openid(mut self, value: impl Into<OpenId>) -> Self {
+            self.optional.openid = Some(value.into());
+            self
+        }
+        /// Sets [`out_trade_no`](UseCoupon::out_trade_no).
+        pub fn out_trade_no(mut self, value: impl Into<String>) -> Self {
+            self.optional.out_trade_no = Some(value.into());
+            self
+        }
+        /// Sets [`mch_id`](UseCoupon::mch_id).
+        pub fn mch_id(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.mch_id = Some(value.into());
+            self
+        }
+        /// Sets [`transaction_id`](UseCoupon::transaction_id).
+        pub fn transaction_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.transaction_id = Some(value.into());
+            self
+        }
+    }
+    impl AvailableDayTime {
+        /// Starts a [`AvailableDayTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailableDayTimeBuilder {
+            AvailableDayTimeBuilder {
+                optional: AvailableDayTimeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AvailableDayTime`]; see [`AvailableDayTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailableDayTimeBuilder {
+        optional: AvailableDayTimeOptional,
+    }
+    impl AvailableDayTimeBuilder {
+        /// The finished value.
+        pub fn build(self) -> AvailableDayTime {
+            AvailableDayTime {
+                begin_time: self.optional.begin_time,
+                end_time: self.optional.end_time,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AvailableDayTimeOptional {
+        begin_time: Option<i64>,
+        end_time: Option<i64>,
+    }
+    impl AvailableDayTimeBuilder {
+        /// Sets [`begin_time`](AvailableDayTime::begin_time).
+        pub fn begin_time(mut self, value: i64) -> Self {
+            self.optional.begin_time = Some(value);
+            self
+        }
+        /// Sets [`end_time`](AvailableDayTime::end_time).
+        pub fn end_time(mut self, value: i64) -> Self {
+            self.optional.end_time = Some(value);
+            self
+        }
+    }
+    impl AvailableWeek {
+        /// Starts a [`AvailableWeek`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailableWeekBuilder {
+            AvailableWeekBuilder {
+                optional: AvailableWeekOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AvailableWeek`]; see [`AvailableWeek::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailableWeekBuilder {
+        optional: AvailableWeekOptional,
+    }
+    impl AvailableWeekBuilder {
+        /// The finished value.
+        pub fn build(self) -> AvailableWeek {
+            AvailableWeek {
+                week_day: self.optional.week_day,
+                available_day_time: self.optional.available_day_time,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AvailableWeekOptional {
+        week_day: Vec<i64>,
+        available_day_time: Vec<AvailableDayTime>,
+    }
+    impl AvailableWeekBuilder {
+        /// Sets [`week_day`](AvailableWeek::week_day).
+        pub fn week_day(mut self, value: Vec<i64>) -> Self {
+            self.optional.week_day = value;
+            self
+        }
+        /// Sets [`available_day_time`](AvailableWeek::available_day_time).
+        pub fn available_day_time(mut self, value: Vec<AvailableDayTime>) -> Self {
+            self.optional.available_day_time = value;
+            self
+        }
+    }
+    impl IrregularAvailableTime {
+        /// Starts a [`IrregularAvailableTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> IrregularAvailableTimeBuilder {
+            IrregularAvailableTimeBuilder {
+                optional: IrregularAvailableTimeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`IrregularAvailableTime`]; see [`IrregularAvailableTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct IrregularAvailableTimeBuilder {
+        optional: IrregularAvailableTimeOptional,
+    }
+    impl IrregularAvailableTimeBuilder {
+        /// The finished value.
+        pub fn build(self) -> IrregularAvailableTime {
+            IrregularAvailableTime {
+                begin_time: self.optional.begin_time,
+                end_time: self.optional.end_time,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct IrregularAvailableTimeOptional {
+        begin_time: Option<Timestamp>,
+        end_time: Option<Timestamp>,
+    }
+    impl IrregularAvailableTimeBuilder {
+        /// Sets [`begin_time`](IrregularAvailableTime::begin_time).
+        pub fn begin_time(mut self, value: impl Into<Timestamp>) -> Self {
+            self.optional.begin_time = Some(value.into());
+            self
+        }
+        /// Sets [`end_time`](IrregularAvailableTime::end_time).
+        pub fn end_time(mut self, value: impl Into<Timestamp>) -> Self {
+            self.optional.end_time = Some(value.into());
+            self
+        }
+    }
+    impl CouponAvailableTime {
+        /// Starts a [`CouponAvailableTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponAvailableTimeBuilder<
+            unset::available_begin_time,
+            unset::available_end_time,
+        > {
+            CouponAvailableTimeBuilder {
+                available_begin_time: unset::available_begin_time,
+                available_end_time: unset::available_end_time,
+                optional: CouponAvailableTimeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponAvailableTime`]; see [`CouponAvailableTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponAvailableTimeBuilder<T1, T2> {
+        available_begin_time: T1,
+        available_end_time: T2,
+        optional: CouponAvailableTimeOptional,
+    }
+    impl CouponAvailableTimeBuilder<Timestamp, Timestamp> {
+        /// The finished value.
+        pub fn build(self) -> CouponAvailableTime {
+            CouponAvailableTime {
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                available_day_after_receive: self.optional.available_day_after_receive,
+                available_week: self.optional.available_week,
+                irregulary_avaliable_time: self.optional.irregulary_avaliable_time,
+                wait_days_after_receive: self.optional.wait_days_after_receive,
+                available_second_after_receive: self
+                    .optional
+                    .available_second_after_receive,
+            }
+        }
+    }
+    impl<T2> CouponAvailableTimeBuilder<unset::available_begin_time, T2> {
+        /// Sets [`available_begin_time`](CouponAvailableTime::available_begin_time).
+        pub fn available_begin_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> CouponAvailableTimeBuilder<Timestamp, T2> {
+            CouponAvailableTimeBuilder {
+                available_begin_time: value.into(),
+                available_end_time: self.available_end_time,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> CouponAvailableTimeBuilder<T1, unset::available_end_time> {
+        /// Sets [`available_end_time`](CouponAvailableTime::available_end_time).
+        pub fn available_end_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> CouponAvailableTimeBuilder<T1, Timestamp> {
+            CouponAvailableTimeBuilder {
+                available_begin_time: self.available_begin_time,
+                available_end_time: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponAvailableTimeOptional {
+        available_day_after_receive: Option<i64>,
+        available_week: Option<AvailableWeek>,
+        irregulary_avaliable_time: Vec<IrregularAvailableTime>,
+        wait_days_after_receive: Option<i64>,
+        available_second_after_receive: Option<i64>,
+    }
+    impl<T1, T2> CouponAvailableTimeBuilder<T1, T2> {
+        /// Sets [`available_day_after_receive`](CouponAvailableTime::available_day_after_receive).
+        pub fn available_day_after_receive(mut self, value: i64) -> Self {
+            self.optional.available_day_after_receive = Some(value);
+            self
+        }
+        /// Sets [`available_week`](CouponAvailableTime::available_week).
+        pub fn available_week(mut self, value: AvailableWeek) -> Self {
+            self.optional.available_week = Some(value);
+            self
+        }
+        /// Sets [`irregulary_avaliable_time`](CouponAvailableTime::irregulary_avaliable_time).
+        pub fn irregulary_avaliable_time(
+            mut self,
+            value: Vec<IrregularAvailableTime>,
+        ) -> Self {
+            self.optional.irregulary_avaliable_time = value;
+            self
+        }
+        /// Sets [`wait_days_after_receive`](CouponAvailableTime::wait_days_after_receive).
+        pub fn wait_days_after_receive(mut self, value: i64) -> Self {
+            self.optional.wait_days_after_receive = Some(value);
+            self
+        }
+        /// Sets [`available_second_after_receive`](CouponAvailableTime::available_second_after_receive).
+        pub fn available_second_after_receive(mut self, value: i64) -> Self {
+            self.optional.available_second_after_receive = Some(value);
+            self
+        }
+    }
+    impl FixedNormalCoupon {
+        /// Starts a [`FixedNormalCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> FixedNormalCouponBuilder<
+            unset::discount_amount,
+            unset::transaction_minimum,
+        > {
+            FixedNormalCouponBuilder {
+                discount_amount: unset::discount_amount,
+                transaction_minimum: unset::transaction_minimum,
+            }
+        }
+    }
+    /// Builds a [`FixedNormalCoupon`]; see [`FixedNormalCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct FixedNormalCouponBuilder<T1, T2> {
+        discount_amount: T1,
+        transaction_minimum: T2,
+    }
+    impl FixedNormalCouponBuilder<Fen, Fen> {
+        /// The finished value.
+        pub fn build(self) -> FixedNormalCoupon {
+            FixedNormalCoupon {
+                discount_amount: self.discount_amount,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T2> FixedNormalCouponBuilder<unset::discount_amount, T2> {
+        /// Sets [`discount_amount`](FixedNormalCoupon::discount_amount).
+        pub fn discount_amount(self, value: Fen) -> FixedNormalCouponBuilder<Fen, T2> {
+            FixedNormalCouponBuilder {
+                discount_amount: value,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T1> FixedNormalCouponBuilder<T1, unset::transaction_minimum> {
+        /// Sets [`transaction_minimum`](FixedNormalCoupon::transaction_minimum).
+        pub fn transaction_minimum(
+            self,
+            value: Fen,
+        ) -> FixedNormalCouponBuilder<T1, Fen> {
+            FixedNormalCouponBuilder {
+                discount_amount: self.discount_amount,
+                transaction_minimum: value,
+            }
+        }
+    }
+    impl DiscountCoupon {
+        /// Starts a [`DiscountCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> DiscountCouponBuilder<
+            unset::discount_percent,
+            unset::transaction_minimum,
+        > {
+            DiscountCouponBuilder {
+                discount_percent: unset::discount_percent,
+                transaction_minimum: unset::transaction_minimum,
+            }
+        }
+    }
+    /// Builds a [`DiscountCoupon`]; see [`DiscountCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DiscountCouponBuilder<T1, T2> {
+        discount_percent: T1,
+        transaction_minimum: T2,
+    }
+    impl DiscountCouponBuilder<i64, Fen> {
+        /// The finished value.
+        pub fn build(self) -> DiscountCoupon {
+            DiscountCoupon {
+                discount_percent: self.discount_percent,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T2> DiscountCouponBuilder<unset::discount_percent, T2> {
+        /// Sets [`discount_percent`](DiscountCoupon::discount_percent).
+        pub fn discount_percent(self, value: i64) -> DiscountCouponBuilder<i64, T2> {
+            DiscountCouponBuilder {
+                discount_percent: value,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T1> DiscountCouponBuilder<T1, unset::transaction_minimum> {
+        /// Sets [`transaction_minimum`](DiscountCoupon::transaction_minimum).
+        pub fn transaction_minimum(self, value: Fen) -> DiscountCouponBuilder<T1, Fen> {
+            DiscountCouponBuilder {
+                discount_percent: self.discount_percent,
+                transaction_minimum: value,
+            }
+        }
+    }
+    impl ExchangeCoupon {
+        /// Starts a [`ExchangeCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> ExchangeCouponBuilder<
+            unset::exchange_price,
+            unset::transaction_minimum,
+        > {
+            ExchangeCouponBuilder {
+                exchange_price: unset::exchange_price,
+                transaction_minimum: unset::transaction_minimum,
+            }
+        }
+    }
+    /// Builds a [`ExchangeCoupon`]; see [`ExchangeCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ExchangeCouponBuilder<T1, T2> {
+        exchange_price: T1,
+        transaction_minimum: T2,
+    }
+    impl ExchangeCouponBuilder<Fen, Fen> {
+        /// The finished value.
+        pub fn build(self) -> ExchangeCoupon {
+            ExchangeCoupon {
+                exchange_price: self.exchange_price,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T2> ExchangeCouponBuilder<unset::exchange_price, T2> {
+        /// Sets [`exchange_price`](ExchangeCoupon::exchange_price).
+        pub fn exchange_price(self, value: Fen) -> ExchangeCouponBuilder<Fen, T2> {
+            ExchangeCouponBuilder {
+                exchange_price: value,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T1> ExchangeCouponBuilder<T1, unset::transaction_minimum> {
+        /// Sets [`transaction_minimum`](ExchangeCoupon::transaction_minimum).
+        pub fn transaction_minimum(self, value: Fen) -> ExchangeCouponBuilder<T1, Fen> {
+            ExchangeCouponBuilder {
+                exchange_price: self.exchange_price,
+                transaction_minimum: value,
+            }
+        }
+    }
+    impl CouponUseRule {
+        /// Starts a [`CouponUseRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponUseRuleBuilder<
+            unset::coupon_available_time,
+            unset::use_method,
+        > {
+            CouponUseRuleBuilder {
+                coupon_available_time: unset::coupon_available_time,
+                use_method: unset::use_method,
+                optional: CouponUseRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponUseRule`]; see [`CouponUseRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponUseRuleBuilder<T1, T2> {
+        coupon_available_time: T1,
+        use_method: T2,
+        optional: CouponUseRuleOptional,
+    }
+    impl CouponUseRuleBuilder<CouponAvailableTime, UseMethod> {
+        /// The finished value.
+        pub fn build(self) -> CouponUseRule {
+            CouponUseRule {
+                coupon_available_time: self.coupon_available_time,
+                use_method: self.use_method,
+                fixed_normal_coupon: self.optional.fixed_normal_coupon,
+                discount_coupon: self.optional.discount_coupon,
+                exchange_coupon: self.optional.exchange_coupon,
+                mini_programs_appid: self.optional.mini_programs_appid,
+                mini_programs_path: self.optional.mini_programs_path,
+            }
+        }
+    }
+    impl<T2> CouponUseRuleBuilder<unset::coupon_available_time, T2> {
+        /// Sets [`coupon_available_time`](CouponUseRule::coupon_available_time).
+        pub fn coupon_available_time(
+            self,
+            value: CouponAvailableTime,
+        ) -> CouponUseRuleBuilder<CouponAvailableTime, T2> {
+            CouponUseRuleBuilder {
+                coupon_available_time: value,
+                use_method: self.use_method,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> CouponUseRuleBuilder<T1, unset::use_method> {
+        /// Sets [`use_method`](CouponUseRule::use_method).
+        pub fn use_method(
+            self,
+            value: impl Into<UseMethod>,
+        ) -> CouponUseRuleBuilder<T1, UseMethod> {
+            CouponUseRuleBuilder {
+                coupon_available_time: self.coupon_available_time,
+                use_method: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponUseRuleOptional {
+        fixed_normal_coupon: Option<FixedNormalCoupon>,
+        discount_coupon: Option<DiscountCoupon>,
+        exchange_coupon: Option<ExchangeCoupon>,
+        mini_programs_appid: Option<AppId>,
+        mini_programs_path: Option<String>,
+    }
+    impl<T1, T2> CouponUseRuleBuilder<T1, T2> {
+        /// Sets [`fixed_normal_coupon`](CouponUseRule::fixed_normal_coupon).
+        pub fn fixed_normal_coupon(mut self, value: FixedNormalCoupon) -> Self {
+            self.optional.fixed_normal_coupon = Some(value);
+            self
+        }
+        /// Sets [`discount_coupon`](CouponUseRule::discount_coupon).
+        pub fn discount_coupon(mut self, value: DiscountCoupon) -> Self {
+            self.optional.discount_coupon = Some(value);
+            self
+        }
+        /// Sets [`exchange_coupon`](CouponUseRule::exchange_coupon).
+        pub fn exchange_coupon(mut self, value: ExchangeCoupon) -> Self {
+            self.optional.exchange_coupon = Some(value);
+            self
+        }
+        /// Sets [`mini_programs_appid`](CouponUseRule::mini_programs_appid).
+        pub fn mini_programs_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_programs_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_programs_path`](CouponUseRule::mini_programs_path).
+        pub fn mini_programs_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_programs_path = Some(value.into());
+            self
+        }
+    }
+    impl StockSendRule {
+        /// Starts a [`StockSendRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> StockSendRuleBuilder<
+            unset::max_coupons,
+            unset::max_coupons_per_user,
+        > {
+            StockSendRuleBuilder {
+                max_coupons: unset::max_coupons,
+                max_coupons_per_user: unset::max_coupons_per_user,
+                optional: StockSendRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`StockSendRule`]; see [`StockSendRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StockSendRuleBuilder<T1, T2> {
+        max_coupons: T1,
+        max_coupons_per_user: T2,
+        optional: StockSendRuleOptional,
+    }
+    impl StockSendRuleBuilder<i64, i64> {
+        /// The finished value.
+        pub fn build(self) -> StockSendRule {
+            StockSendRule {
+                max_coupons: self.max_coupons,
+                max_coupons_per_user: self.max_coupons_per_user,
+                max_amount: self.optional.max_amount,
+                max_amount_by_day: self.optional.max_amount_by_day,
+                max_coupons_by_day: self.optional.max_coupons_by_day,
+                natural_person_limit: self.optional.natural_person_limit,
+                prevent_api_abuse: self.optional.prevent_api_abuse,
+                transferable: self.optional.transferable,
+                shareable: self.optional.shareable,
+            }
+        }
+    }
+    impl<T2> StockSendRuleBuilder<unset::max_coupons, T2> {
+        /// Sets [`max_coupons`](StockSendRule::max_coupons).
+        pub fn max_coupons(self, value: i64) -> StockSendRuleBuilder<i64, T2> {
+            StockSendRuleBuilder {
+                max_coupons: value,
+                max_coupons_per_user: self.max_coupons_per_user,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> StockSendRuleBuilder<T1, unset::max_coupons_per_user> {
+        /// Sets [`max_coupons_per_user`](StockSendRule::max_coupons_per_user).
+        pub fn max_coupons_per_user(self, value: i64) -> StockSendRuleBuilder<T1, i64> {
+            StockSendRuleBuilder {
+                max_coupons: self.max_coupons,
+                max_coupons_per_user: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct StockSendRuleOptional {
+        max_amount: Option<Fen>,
+        max_amount_by_day: Option<Fen>,
+        max_coupons_by_day: Option<i64>,
+        natural_person_limit: Option<bool>,
+        prevent_api_abuse: Option<bool>,
+        transferable: Option<bool>,
+        shareable: Option<bool>,
+    }
+    impl<T1, T2> StockSendRuleBuilder<T1, T2> {
+        /// Sets [`max_amount`](StockSendRule::max_amount).
+        pub fn max_amount(mut self, value: Fen) -> Self {
+            self.optional.max_amount = Some(value);
+            self
+        }
+        /// Sets [`max_amount_by_day`](StockSendRule::max_amount_by_day).
+        pub fn max_amount_by_day(mut self, value: Fen) -> Self {
+            self.optional.max_amount_by_day = Some(value);
+            self
+        }
+        /// Sets [`max_coupons_by_day`](StockSendRule::max_coupons_by_day).
+        pub fn max_coupons_by_day(mut self, value: i64) -> Self {
+            self.optional.max_coupons_by_day = Some(value);
+            self
+        }
+        /// Sets [`natural_person_limit`](StockSendRule::natural_person_limit).
+        pub fn natural_person_limit(mut self, value: bool) -> Self {
+            self.optional.natural_person_limit = Some(value);
+            self
+        }
+        /// Sets [`prevent_api_abuse`](StockSendRule::prevent_api_abuse).
+        pub fn prevent_api_abuse(mut self, value: bool) -> Self {
+            self.optional.prevent_api_abuse = Some(value);
+            self
+        }
+        /// Sets [`transferable`](StockSendRule::transferable).
+        pub fn transferable(mut self, value: bool) -> Self {
+            self.optional.transferable = Some(value);
+            self
+        }
+        /// Sets [`shareable`](StockSendRule::shareable).
+        pub fn shareable(mut self, value: bool) -> Self {
+            self.optional.shareable = Some(value);
+            self
+        }
+    }
+    impl MiniProgramsInfo {
+        /// Starts a [`MiniProgramsInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> MiniProgramsInfoBuilder<
+            unset::mini_programs_appid,
+            unset::mini_programs_path,
+            unset::entrance_words,
+        > {
+            MiniProgramsInfoBuilder {
+                mini_programs_appid: unset::mini_programs_appid,
+                mini_programs_path: unset::mini_programs_path,
+                entrance_words: unset::entrance_words,
+                optional: MiniProgramsInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`MiniProgramsInfo`]; see [`MiniProgramsInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct MiniProgramsInfoBuilder<T1, T2, T3> {
+        mini_programs_appid: T1,
+        mini_programs_path: T2,
+        entrance_words: T3,
+        optional: MiniProgramsInfoOptional,
+    }
+    impl MiniProgramsInfoBuilder<AppId, String, String> {
+        /// The finished value.
+        pub fn build(self) -> MiniProgramsInfo {
+            MiniProgramsInfo {
+                mini_programs_appid: self.mini_programs_appid,
+                mini_programs_path: self.mini_programs_path,
+                entrance_words: self.entrance_words,
+                guiding_words: self.optional.guiding_words,
+            }
+        }
+    }
+    impl<T2, T3> MiniProgramsInfoBuilder<unset::mini_programs_appid, T2, T3> {
+        /// Sets [`mini_programs_appid`](MiniProgramsInfo::mini_programs_appid).
+        pub fn mini_programs_appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> MiniProgramsInfoBuilder<AppId, T2, T3> {
+            MiniProgramsInfoBuilder {
+                mini_programs_appid: value.into(),
+                mini_programs_path: self.mini_programs_path,
+                entrance_words: self.entrance_words,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> MiniProgramsInfoBuilder<T1, unset::mini_programs_path, T3> {
+        /// Sets [`mini_programs_path`](MiniProgramsInfo::mini_programs_path).
+        pub fn mini_programs_path(
+            self,
+            value: impl Into<String>,
+        ) -> MiniProgramsInfoBuilder<T1, String, T3> {
+            MiniProgramsInfoBuilder {
+                mini_programs_appid: self.mini_programs_appid,
+                mini_programs_path: value.into(),
+                entrance_words: self.entrance_words,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> MiniProgramsInfoBuilder<T1, T2, unset::entrance_words> {
+        /// Sets [`entrance_words`](MiniProgramsInfo::entrance_words).
+        pub fn entrance_words(
+            self,
+            value: impl Into<String>,
+        ) -> MiniProgramsInfoBuilder<T1, T2, String> {
+            MiniProgramsInfoBuilder {
+                mini_programs_appid: self.mini_programs_appid,
+                mini_programs_path: self.mini_programs_path,
+                entrance_words: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct MiniProgramsInfoOptional {
+        guiding_words: Option<String>,
+    }
+    impl<T1, T2, T3> MiniProgramsInfoBuilder<T1, T2, T3> {
+        /// Sets [`guiding_words`](MiniProgramsInfo::guiding_words).
+        pub fn guiding_words(mut self, value: impl Into<String>) -> Self {
+            self.optional.guiding_words = Some(value.into());
+            self
+        }
+    }
+    impl CustomEntrance {
+        /// Starts a [`CustomEntrance`]; `build` is there once all that is required is given.
+        pub fn builder() -> CustomEntranceBuilder {
+            CustomEntranceBuilder {
+                optional: CustomEntranceOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CustomEntrance`]; see [`CustomEntrance::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CustomEntranceBuilder {
+        optional: CustomEntranceOptional,
+    }
+    impl CustomEntranceBuilder {
+        /// The finished value.
+        pub fn build(self) -> CustomEntrance {
+            CustomEntrance {
+                mini_programs_info: self.optional.mini_programs_info,
+                appid: self.optional.appid,
+                hall_id: self.optional.hall_id,
+                store_id: self.optional.store_id,
+                code_display_mode: self.optional.code_display_mode,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CustomEntranceOptional {
+        mini_programs_info: Option<MiniProgramsInfo>,
+        appid: Option<AppId>,
+        hall_id: Option<String>,
+        store_id: Option<String>,
+        code_display_mode: Option<CodeDisplayMode>,
+    }
+    impl CustomEntranceBuilder {
+        /// Sets [`mini_programs_info`](CustomEntrance::mini_programs_info).
+        pub fn mini_programs_info(mut self, value: MiniProgramsInfo) -> Self {
+            self.optional.mini_programs_info = Some(value);
+            self
+        }
+        /// Sets [`appid`](CustomEntrance::appid).
+        pub fn appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.appid = Some(value.into());
+            self
+        }
+        /// Sets [`hall_id`](CustomEntrance::hall_id).
+        pub fn hall_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.hall_id = Some(value.into());
+            self
+        }
+        /// Sets [`store_id`](CustomEntrance::store_id).
+        pub fn store_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.store_id = Some(value.into());
+            self
+        }
+        /// Sets [`code_display_mode`](CustomEntrance::code_display_mode).
+        pub fn code_display_mode(mut self, value: impl Into<CodeDisplayMode>) -> Self {
+            self.optional.code_display_mode = Some(value.into());
+            self
+        }
+    }
+    impl FinderInfo {
+        /// Starts a [`FinderInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> FinderInfoBuilder<
+            unset::finder_id,
+            unset::finder_video_id,
+            unset::finder_video_cover_image_url,
+        > {
+            FinderInfoBuilder {
+                finder_id: unset::finder_id,
+                finder_video_id: unset::finder_video_id,
+                finder_video_cover_image_url: unset::finder_video_cover_image_url,
+            }
+        }
+    }
+    /// Builds a [`FinderInfo`]; see [`FinderInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct FinderInfoBuilder<T1, T2, T3> {
+        finder_id: T1,
+        finder_video_id: T2,
+        finder_video_cover_image_url: T3,
+    }
+    impl FinderInfoBuilder<String, String, String> {
+        /// The finished value.
+        pub fn build(self) -> FinderInfo {
+            FinderInfo {
+                finder_id: self.finder_id,
+                finder_video_id: self.finder_video_id,
+                finder_video_cover_image_url: self.finder_video_cover_image_url,
+            }
+        }
+    }
+    impl<T2, T3> FinderInfoBuilder<unset::finder_id, T2, T3> {
+        /// Sets [`finder_id`](FinderInfo::finder_id).
+        pub fn finder_id(
+            self,
+            value: impl Into<String>,
+        ) -> FinderInfoBuilder<String, T2, T3> {
+            FinderInfoBuilder {
+                finder_id: value.into(),
+                finder_video_id: self.finder_video_id,
+                finder_video_cover_image_url: self.finder_video_cover_image_url,
+            }
+        }
+    }
+    impl<T1, T3> FinderInfoBuilder<T1, unset::finder_video_id, T3> {
+        /// Sets [`finder_video_id`](FinderInfo::finder_video_id).
+        pub fn finder_video_id(
+            self,
+            value: impl Into<String>,
+        ) -> FinderInfoBuilder<T1, String, T3> {
+            FinderInfoBuilder {
+                finder_id: self.finder_id,
+                finder_video_id: value.into(),
+                finder_video_cover_image_url: self.finder_video_cover_image_url,
+            }
+        }
+    }
+    impl<T1, T2> FinderInfoBuilder<T1, T2, unset::finder_video_cover_image_url> {
+        /// Sets [`finder_video_cover_image_url`](FinderInfo::finder_video_cover_image_url).
+        pub fn finder_video_cover_image_url(
+            self,
+            value: impl Into<String>,
+        ) -> FinderInfoBuilder<T1, T2, String> {
+            FinderInfoBuilder {
+                finder_id: self.finder_id,
+                finder_video_id: self.finder_video_id,
+                finder_video_cover_image_url: value.into(),
+            }
+        }
+    }
+    impl DisplayPatternInfo {
+        /// Starts a [`DisplayPatternInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> DisplayPatternInfoBuilder {
+            DisplayPatternInfoBuilder {
+                optional: DisplayPatternInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`DisplayPatternInfo`]; see [`DisplayPatternInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DisplayPatternInfoBuilder {
+        optional: DisplayPatternInfoOptional,
+    }
+    impl DisplayPatternInfoBuilder {
+        /// The finished value.
+        pub fn build(self) -> DisplayPatternInfo {
+            DisplayPatternInfo {
+                description: self.optional.description,
+                merchant_logo_url: self.optional.merchant_logo_url,
+                merchant_name: self.optional.merchant_name,
+                background_color: self.optional.background_color,
+                coupon_image_url: self.optional.coupon_image_url,
+                finder_info: self.optional.finder_info,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct DisplayPatternInfoOptional {
+        description: Option<String>,
+        merchant_logo_url: Option<String>,
+        merchant_name: Option<String>,
+        background_color: Option<BackgroundColor>,
+        coupon_image_url: Option<String>,
+        finder_info: Option<FinderInfo>,
+    }
+    impl DisplayPatternInfoBuilder {
+        /// Sets [`description`](DisplayPatternInfo::description).
+        pub fn description(mut self, value: impl Into<String>) -> Self {
+            self.optional.description = Some(value.into());
+            self
+        }
+        /// Sets [`merchant_logo_url`](DisplayPatternInfo::merchant_logo_url).
+        pub fn merchant_logo_url(mut self, value: impl Into<String>) -> Self {
+            self.optional.merchant_logo_url = Some(value.into());
+            self
+        }
+        /// Sets [`merchant_name`](DisplayPatternInfo::merchant_name).
+        pub fn merchant_name(mut self, value: impl Into<String>) -> Self {
+            self.optional.merchant_name = Some(value.into());
+            self
+        }
+        /// Sets [`background_color`](DisplayPatternInfo::background_color).
+        pub fn background_color(mut self, value: impl Into<BackgroundColor>) -> Self {
+            self.optional.background_color = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_image_url`](DisplayPatternInfo::coupon_image_url).
+        pub fn coupon_image_url(mut self, value: impl Into<String>) -> Self {
+            self.optional.coupon_image_url = Some(value.into());
+            self
+        }
+        /// Sets [`finder_info`](DisplayPatternInfo::finder_info).
+        pub fn finder_info(mut self, value: FinderInfo) -> Self {
+            self.optional.finder_info = Some(value);
+            self
+        }
+    }
+    impl NotifyConfig {
+        /// Starts a [`NotifyConfig`]; `build` is there once all that is required is given.
+        pub fn builder() -> NotifyConfigBuilder {
+            NotifyConfigBuilder {
+                optional: NotifyConfigOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`NotifyConfig`]; see [`NotifyConfig::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct NotifyConfigBuilder {
+        optional: NotifyConfigOptional,
+    }
+    impl NotifyConfigBuilder {
+        /// The finished value.
+        pub fn build(self) -> NotifyConfig {
+            NotifyConfig {
+                notify_appid: self.optional.notify_appid,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct NotifyConfigOptional {
+        notify_appid: Option<AppId>,
+    }
+    impl NotifyConfigBuilder {
+        /// Sets [`notify_appid`](NotifyConfig::notify_appid).
+        pub fn notify_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.notify_appid = Some(value.into());
+            self
+        }
+    }
+    impl CustomEntranceUpdate {
+        /// Starts a [`CustomEntranceUpdate`]; `build` is there once all that is required is given.
+        pub fn builder() -> CustomEntranceUpdateBuilder {
+            CustomEntranceUpdateBuilder {
+                optional: CustomEntranceUpdateOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CustomEntranceUpdate`]; see [`CustomEntranceUpdate::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CustomEntranceUpdateBuilder {
+        optional: CustomEntranceUpdateOptional,
+    }
+    impl CustomEntranceUpdateBuilder {
+        /// The finished value.
+        pub fn build(self) -> CustomEntranceUpdate {
+            CustomEntranceUpdate {
+                mini_programs_info: self.optional.mini_programs_info,
+                appid: self.optional.appid,
+                hall_id: self.optional.hall_id,
+                code_display_mode: self.optional.code_display_mode,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CustomEntranceUpdateOptional {
+        mini_programs_info: Option<MiniProgramsInfo>,
+        appid: Option<AppId>,
+        hall_id: Option<String>,
+        code_display_mode: Option<CodeDisplayMode>,
+    }
+    impl CustomEntranceUpdateBuilder {
+        /// Sets [`mini_programs_info`](CustomEntranceUpdate::mini_programs_info).
+        pub fn mini_programs_info(mut self, value: MiniProgramsInfo) -> Self {
+            self.optional.mini_programs_info = Some(value);
+            self
+        }
+        /// Sets [`appid`](CustomEntranceUpdate::appid).
+        pub fn appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.appid = Some(value.into());
+            self
+        }
+        /// Sets [`hall_id`](CustomEntranceUpdate::hall_id).
+        pub fn hall_id(mut self, value: impl Into<String>) -> Self {
+            self.optional.hall_id = Some(value.into());
+            self
+        }
+        /// Sets [`code_display_mode`](CustomEntranceUpdate::code_display_mode).
+        pub fn code_display_mode(mut self, value: impl Into<CodeDisplayMode>) -> Self {
+            self.optional.code_display_mode = Some(value.into());
+            self
+        }
+    }
+    impl CouponUseRuleUpdate {
+        /// Starts a [`CouponUseRuleUpdate`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponUseRuleUpdateBuilder {
+            CouponUseRuleUpdateBuilder {
+                optional: CouponUseRuleUpdateOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponUseRuleUpdate`]; see [`CouponUseRuleUpdate::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponUseRuleUpdateBuilder {
+        optional: CouponUseRuleUpdateOptional,
+    }
+    impl CouponUseRuleUpdateBuilder {
+        /// The finished value.
+        pub fn build(self) -> CouponUseRuleUpdate {
+            CouponUseRuleUpdate {
+                use_method: self.optional.use_method,
+                mini_programs_appid: self.optional.mini_programs_appid,
+                mini_programs_path: self.optional.mini_programs_path,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponUseRuleUpdateOptional {
+        use_method: Option<UseMethod>,
+        mini_programs_appid: Option<AppId>,
+        mini_programs_path: Option<String>,
+    }
+    impl CouponUseRuleUpdateBuilder {
+        /// Sets [`use_method`](CouponUseRuleUpdate::use_method).
+        pub fn use_method(mut self, value: impl Into<UseMethod>) -> Self {
+            self.optional.use_method = Some(value.into());
+            self
+        }
+        /// Sets [`mini_programs_appid`](CouponUseRuleUpdate::mini_programs_appid).
+        pub fn mini_programs_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_programs_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_programs_path`](CouponUseRuleUpdate::mini_programs_path).
+        pub fn mini_programs_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_programs_path = Some(value.into());
+            self
+        }
+    }
+    impl StockSendRuleUpdate {
+        /// Starts a [`StockSendRuleUpdate`]; `build` is there once all that is required is given.
+        pub fn builder() -> StockSendRuleUpdateBuilder {
+            StockSendRuleUpdateBuilder {
+                optional: StockSendRuleUpdateOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`StockSendRuleUpdate`]; see [`StockSendRuleUpdate::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StockSendRuleUpdateBuilder {
+        optional: StockSendRuleUpdateOptional,
+    }
+    impl StockSendRuleUpdateBuilder {
+        /// The finished value.
+        pub fn build(self) -> StockSendRuleUpdate {
+            StockSendRuleUpdate {
+                natural_person_limit: self.optional.natural_person_limit,
+                prevent_api_abuse: self.optional.prevent_api_abuse,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct StockSendRuleUpdateOptional {
+        natural_person_limit: Option<bool>,
+        prevent_api_abuse: Option<bool>,
+    }
+    impl StockSendRuleUpdateBuilder {
+        /// Sets [`natural_person_limit`](StockSendRuleUpdate::natural_person_limit).
+        pub fn natural_person_limit(mut self, value: bool) -> Self {
+            self.optional.natural_person_limit = Some(value);
+            self
+        }
+        /// Sets [`prevent_api_abuse`](StockSendRuleUpdate::prevent_api_abuse).
+        pub fn prevent_api_abuse(mut self, value: bool) -> Self {
+            self.optional.prevent_api_abuse = Some(value);
+            self
+        }
+    }
+}
+
 mod spec {
     use crate::operation::*;
     pub(super) static ASSOCIATE_ORDER: Spec = Spec {
@@ -2748,6 +6491,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/associate",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -2811,6 +6555,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -2872,6 +6617,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/stocks",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3002,6 +6748,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::ExactlyOne(
                 &[
@@ -3129,6 +6876,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/subsidy/pay-receipts",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3236,6 +6984,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_subsidy_no"),
         page: None,
@@ -3301,6 +7050,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/subsidy/return-receipts",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3419,6 +7169,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_subsidy_return_no"),
         page: None,
@@ -3483,6 +7234,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/deactivate",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3546,6 +7298,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("deactivate_request_no"),
         page: None,
@@ -3601,6 +7354,7 @@ mod spec {
         ],
         method: Method::Delete,
         path: "/v3/marketing/busifavor/stocks/{stock_id}/couponcodes/{coupon_code}",
+        brand_path: None,
         query: &["delete_request_no"],
         header: &[],
         body: Body::None,
@@ -3653,6 +7407,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("delete_request_no"),
         page: None,
@@ -3717,6 +7472,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/disassociate",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3780,6 +7536,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -3843,6 +7600,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/callbacks",
+        brand_path: None,
         query: &["mchid"],
         header: &[],
         body: Body::None,
@@ -3862,6 +7620,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -3917,6 +7676,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/stocks/{stock_id}/couponcodes/{coupon_code}",
+        brand_path: None,
         query: &["appid"],
         header: &[],
         body: Body::None,
@@ -3958,6 +7718,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4022,6 +7783,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/stocks/{stock_id}",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -4041,6 +7803,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4091,6 +7854,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/subsidy/pay-receipts/{subsidy_receipt_id}",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -4110,6 +7874,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4160,6 +7925,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/subsidy/return-receipts/{subsidy_return_receipt_id}",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -4179,6 +7945,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4229,6 +7996,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/users/{openid}/coupons/{coupon_code}/appids/{appid}",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -4270,6 +8038,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4332,6 +8101,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/stocks/{stock_id}/couponcodes",
+        brand_path: None,
         query: &["status", "appid", "offset", "limit"],
         header: &[],
         body: Body::None,
@@ -4391,6 +8161,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -4461,6 +8232,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/subsidy/pay-receipts",
+        brand_path: None,
         query: &["stock_id", "coupon_code", "out_subsidy_no"],
         header: &[],
         body: Body::None,
@@ -4513,6 +8285,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4563,6 +8336,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/busifavor/users/{openid}/coupons",
+        brand_path: None,
         query: &[
             "appid",
             "stock_id",
@@ -4675,6 +8449,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::AtLeastOne(
                 &["/creator_merchant", "/belong_merchant", "/sender_merchant"],
@@ -4747,6 +8522,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/product-coupons/pre-send",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4821,6 +8597,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("send_request_no"),
         page: None,
@@ -4892,6 +8669,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/return",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4944,6 +8722,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("return_request_no"),
         page: None,
@@ -4999,6 +8778,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/{card_id}/send",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5069,6 +8849,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::FromNow {
                 at: "/send_time",
@@ -5144,6 +8925,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/send",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5218,6 +9000,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -5288,6 +9071,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/product-coupons/send",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5376,6 +9160,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -5447,6 +9232,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/callbacks",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5478,6 +9264,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,
@@ -5529,6 +9316,7 @@ mod spec {
         ],
         method: Method::Patch,
         path: "/v3/marketing/busifavor/stocks/{stock_id}",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5645,6 +9433,7 @@ mod spec {
             ],
         ),
         answer: Answer::Empty,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -5709,6 +9498,7 @@ mod spec {
         ],
         method: Method::Patch,
         path: "/v3/marketing/busifavor/stocks/{stock_id}/budget",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5794,6 +9584,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::ExactlyOne(&["/target_max_coupons", "/target_max_coupons_by_day"]),
             Rule::AtLeastOne(&["/current_max_coupons", "/target_max_coupons_by_day"]),
@@ -5852,6 +9643,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/stocks/{stock_id}/couponcodes",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -5922,6 +9714,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("upload_request_no"),
         page: None,
@@ -6051,6 +9844,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/busifavor/coupons/use",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -6165,6 +9959,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("use_request_no"),
         page: None,

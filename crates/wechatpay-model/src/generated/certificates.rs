@@ -23,12 +23,11 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[];
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/wechatpay/wechatpay5_1.shtml>,
 /// <https://wechatpay.im/openapi/v3/certificates>
 #[doc(alias = "获取平台证书列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct List {
     /// Which certificates to answer (证书算法版本). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub algorithm_type: Option<AlgorithmType>,
 }
 
@@ -88,6 +87,43 @@ pub struct PlatformCertificate {
     pub encrypt_certificate: EncryptedCertificate,
 }
 
+/// What the `builder` functions of this family give.
+pub mod builders {
+    use super::*;
+    impl List {
+        /// Starts a [`List`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListBuilder {
+            ListBuilder {
+                optional: ListOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`List`]; see [`List::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListBuilder {
+        optional: ListOptional,
+    }
+    impl ListBuilder {
+        /// The finished value.
+        pub fn build(self) -> List {
+            List {
+                algorithm_type: self.optional.algorithm_type,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListOptional {
+        algorithm_type: Option<AlgorithmType>,
+    }
+    impl ListBuilder {
+        /// Sets [`algorithm_type`](List::algorithm_type).
+        pub fn algorithm_type(mut self, value: impl Into<AlgorithmType>) -> Self {
+            self.optional.algorithm_type = Some(value.into());
+            self
+        }
+    }
+}
+
 mod spec {
     use crate::operation::*;
     pub(super) static LIST: Spec = Spec {
@@ -101,6 +137,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/certificates",
+        brand_path: None,
         query: &["algorithm_type"],
         header: &[],
         body: Body::None,
@@ -116,6 +153,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,

@@ -8,6 +8,10 @@ open_enum! {
     ///
     /// One code can mean different things in different operations: see the errors of the operation.
     pub enum ErrorCode(UnrecognizedErrorCode) {
+        /// 400: The request number was used before with other parameters; nothing was done now.
+        ///
+        /// 400: The request number was used before.
+        AlreadyExists = "ALREADY_EXISTS",
         /// 400: The appid and the calling merchant are not bound to each other.
         ///
         /// 400: The appid and the merchant are not bound to each other.
@@ -18,11 +22,23 @@ open_enum! {
         FrequencyLimited = "FREQUENCY_LIMITED",
         /// 429: Too many calls; this one was not executed.
         FrequencyLimitExceed = "FREQUENCY_LIMIT_EXCEED",
+        /// 400: Another request is using the coupon right now.
+        ///
+        /// 400: Another request number has used the coupon.
+        ///
+        /// 400: Now is before or after the time of the coupon.
+        ///
+        /// 400: Now is outside the hours or spans of the stock.
+        ///
+        /// 400: The appid is not bound to the brand, or the partner is not authorised by the brand.
+        ///
         /// 400: The campaign is over or was not started.
         ///
         /// 400: The code mode of the stock does not allow this.
         ///
         /// 400: The code mode of the stock does not take uploaded codes.
+        ///
+        /// 400: The coupon cannot be used in this store.
         ///
         /// 400: The form of the request is right, but it breaks a rule of the product.
         ///
@@ -32,12 +48,29 @@ open_enum! {
         ///
         /// 400: The request breaks a rule of the API.
         ///
+        /// 400: The request breaks a rule of the business.
+        ///
         /// 400: The rules for handing out and for using contradict each other.
+        ///
+        /// 400: The same gift was asked for with another request number.
+        ///
+        /// 400: The state of the coupon does not allow this. Most often it is `CONFIRMING`: it was handed out,
+        /// and nobody has confirmed it.
+        ///
+        /// 400: The stock hands out no coupons now.
         ///
         /// 400: The stock holds as many codes as it can.
         ///
+        /// 400: The stock is not for certain stores, so none can be associated.
+        ///
         /// 400: The stocks of the creator have given this user as much as a calendar month allows; seen at 5,000
         /// yuan.
+        ///
+        /// 400: The time of the coupon is over; it runs from the receipt, not from the confirmation.
+        ///
+        /// 400: The user has as many coupons of the stock as allowed; unconfirmed ones count.
+        ///
+        /// 400: The user has deleted the coupon; there is no notification of that.
         InvalidRequest = "INVALID_REQUEST",
         /// 400: There is no such merchant.
         MchNotExists = "MCH_NOT_EXISTS",
@@ -47,6 +80,8 @@ open_enum! {
         ///
         /// 403: The budget of the stock is used up.
         NotEnough = "NOT_ENOUGH",
+        /// 403: The brand has not authorised the calling partner for product coupons.
+        ///
         /// 403: The caller may not use this operation.
         ///
         /// 403: The calling merchant may not do this.
@@ -75,7 +110,11 @@ open_enum! {
         ///
         /// 400: The openid is missing.
         ///
+        /// 400: The openid is wrong, or belongs to another appid.
+        ///
         /// 400: The page is larger than allowed.
+        ///
+        /// 400: The picture is larger than 2 MB.
         ///
         /// 400: The state of the stock does not allow this.
         ///
@@ -110,6 +149,8 @@ open_enum! {
         /// 404: The merchant has no platform certificate, as is so where it verifies with the WeChat Pay public
         /// key only.
         ///
+        /// 404: The user has no coupon of this code.
+        ///
         /// 404: The user has no such coupon.
         ///
         /// 404: There is no record of that day.
@@ -118,6 +159,8 @@ open_enum! {
         /// campaign ended.
         ///
         /// 404: There is no such stock.
+        ///
+        /// 404: What the request names does not exist, is not the brand's, or was created by another partner.
         ///
         /// 404: What the request names does not exist.
         ResourceNotExists = "RESOURCE_NOT_EXISTS",

@@ -56,28 +56,23 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[&spec::COUPON_USE];
 /// <https://pay.weixin.qq.com/doc/v3/partner/4012534537>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/coupon-stocks>
 #[doc(alias = "创建代金券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateCouponStock {
     /// Name of the stock: at most 9 Chinese or 20 Latin characters, none of `_` `,` `;` `|` (批次名称). 1–20
     /// characters. Required. Example: `微信支付代金券批次`.
-    #[builder(into)]
     pub stock_name: String,
     /// Remark that only the merchant sees (批次备注). 1–60 characters. Optional. Example: `零售批次`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub comment: Option<String>,
     /// Merchant that the stock belongs to; today it must be the caller (归属商户号). 1–20 characters.
     /// Required. Example: `98568865`.
-    #[builder(into)]
     pub belong_merchant: MchId,
     /// When it begins: not in the past, at most 365 days ahead (开始时间). At most 32 characters. Required.
     /// Example: `2015-05-20T13:29:35.120+08:00`.
-    #[builder(into)]
     pub available_begin_time: Timestamp,
     /// When it ends: after the beginning, at most 90 days later (结束时间). At most 32 characters.
     /// Required. Example: `2015-05-20T13:29:35.120+08:00`.
-    #[builder(into)]
     pub available_end_time: Timestamp,
     /// How many coupons may be handed out, and to whom (发放规则). Required.
     pub stock_use_rule: StockUseRule,
@@ -90,17 +85,14 @@ pub struct CreateCouponStock {
     /// is locked when the stock is started (`false`) (是否无资金流). Required. Example: `false`.
     pub no_cash: bool,
     /// Only `NORMAL` (批次类型). Required.
-    #[builder(into)]
     pub stock_type: CreatableStockType,
     /// Request number, unique for the merchant: letters, digits, `|`, `_`, `*` and `-`; suggested is
     /// merchant id, date and a serial number (商户单据号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_`
     /// `*` `-`. Required. Example: `89560002019101000121`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Further properties as JSON text (扩展属性). Needed for nothing today: leave it out. 1–128
     /// characters. Optional. Example: `{"exinfo1":"1234","exinfo2":"3456"}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub ext_info: Option<String>,
 }
 
@@ -130,11 +122,10 @@ pub struct CreateCouponStockResponse {
 ///
 /// Document: <https://wechatpay.im/openapi/v3/marketing/favor/callbacks>
 #[doc(alias = "获取已设置的消息通知地址")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetCallback {
     /// Merchant that the notifications are for (商户号). 1–20 characters. Required. Example: `9856888`.
-    #[builder(into)]
     pub mchid: MchId,
 }
 
@@ -164,11 +155,10 @@ pub struct GetCallbackResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_11.shtml>
 #[doc(alias = "下载批次退款明细")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetRefundFlow {
     /// Stock whose refunds are recorded (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -186,15 +176,13 @@ impl Operation for GetRefundFlow {
 ///
 /// Document: <https://wechatpay.im/openapi/v3/marketing/favor/stocks/%7Bstock_id%7D/refund-flow-by-day>
 #[doc(alias = "获取批次退款明细下载链接")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetRefundFlowByDay {
     /// Stock whose refunds are recorded (批次号). 1–20 characters. Required. Example: `12356458`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Day of the record, such as 2025-08-09 (账单日期). Exactly 10 characters of `0-9` `-`. Required.
     /// Example: `2025-08-09`.
-    #[builder(into)]
     pub bill_date: String,
 }
 
@@ -231,15 +219,13 @@ pub struct GetRefundFlowByDayResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_5.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/stocks/%7Bstock_id%7D>
 #[doc(alias = "查询批次详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetStock {
     /// Stock to read (批次号). 1–20 characters. Required. Example: `9836588`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `123456`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
 }
 
@@ -260,11 +246,10 @@ impl Operation for GetStock {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_10.shtml>
 #[doc(alias = "下载批次核销明细")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetUseFlow {
     /// Stock whose uses are recorded (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -282,15 +267,13 @@ impl Operation for GetUseFlow {
 ///
 /// Document: <https://wechatpay.im/openapi/v3/marketing/favor/stocks/%7Bstock_id%7D/use-flow-by-day>
 #[doc(alias = "获取批次核销明细下载链接")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetUseFlowByDay {
     /// Stock whose uses are recorded (批次号). 1–20 characters. Required. Example: `12356458`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Day of the record, such as 2025-08-09 (账单日期). Exactly 10 characters of `0-9` `-`. Required.
     /// Example: `2025-08-09`.
-    #[builder(into)]
     pub bill_date: String,
 }
 
@@ -325,19 +308,16 @@ pub struct GetUseFlowByDayResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_6.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/users/%7Bopenid%7D/coupons/%7Bcoupon_id%7D>
 #[doc(alias = "查询代金券详情")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetUserCoupon {
     /// Coupon to read (代金券 id). 1–20 characters. Required. Example: `9856888`.
-    #[builder(into)]
     pub coupon_id: CouponId,
     /// Official account or mini program under which the openid was obtained (公众账号 ID). 1–128
     /// characters. Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// The user, as the appid knows them (用户 openid). 1–128 characters. Required. Example:
     /// `2323dfsdf342342`.
-    #[builder(into)]
     pub openid: OpenId,
 }
 
@@ -356,11 +336,10 @@ impl Operation for GetUserCoupon {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_8.shtml>
 #[doc(alias = "查询代金券可用单品")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListStockItems {
     /// Stock to read (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Which page, up to 500; the first is 0 (分页页码). 0 to 500. Required. Example: `10`.
     pub offset: i64,
@@ -368,7 +347,6 @@ pub struct ListStockItems {
     pub limit: i64,
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
 }
 
@@ -430,11 +408,10 @@ pub struct ListStockItemsResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_7.shtml>
 #[doc(alias = "查询代金券可用商户")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListStockMerchants {
     /// Stock to read (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Which page, up to 1000; the first is 0 (分页页码). 0 to 1000. Required. Example: `10`.
     pub offset: i64,
@@ -442,7 +419,6 @@ pub struct ListStockMerchants {
     pub limit: i64,
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
 }
 
@@ -506,7 +482,7 @@ pub struct ListStockMerchantsResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_4.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/stocks>
 #[doc(alias = "条件查询批次列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListStocks {
     /// Which page; the first is 0 (分页页码). At least 0. Required. Example: `1`.
@@ -515,21 +491,17 @@ pub struct ListStocks {
     pub limit: i64,
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `9856888`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Only those created from then on (起始时间). At most 64 characters. Optional. Example:
     /// `2015-05-20T13:29:35.120+08:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub create_start_time: Option<Timestamp>,
     /// Only those created until then (终止时间). At most 64 characters. Optional. Example:
     /// `2015-05-20T13:29:35.120+08:00`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub create_end_time: Option<Timestamp>,
     /// Only those in this state (批次状态). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub status: Option<StockStatus>,
 }
 
@@ -592,39 +564,32 @@ pub struct ListStocksResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_9.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/users/%7Bopenid%7D/coupons>
 #[doc(alias = "根据商户号查用户的券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListUserCoupons {
     /// The user, as the appid knows them (用户 openid). 1–128 characters. Required. Example:
     /// `2323dfsdf342342`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Official account or mini program under which the openid was obtained (公众账号 ID). 1–128
     /// characters. Required. Example: `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Only those of this stock (批次号). Ignored where `available_mchid` is given. 1–20 characters.
     /// Optional. Example: `9865000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_id: Option<StockId>,
     /// Only those in this state; `SENDED` if left out (券状态). Ignored where `available_mchid` is given.
     /// Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub status: Option<CouponStatusFilter>,
     /// Only those whose stock this merchant created (创建批次的商户号). 1–20 characters. Optional.
     /// Example: `9865002`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub creator_mchid: Option<MchId>,
     /// Only those that this merchant sent (批次发放商户号). 1–20 characters. Optional. Example: `9865001`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub sender_mchid: Option<MchId>,
     /// Only those that this merchant accepts (可用商户号). 1–20 characters. Optional. Example: `9865000`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub available_mchid: Option<MchId>,
     /// Which page; the first is 0 (分页页码). Ignored where `available_mchid` is given. At least 0.
     /// Optional. Default: `0`. Example: `0`.
@@ -636,7 +601,6 @@ pub struct ListUserCoupons {
     pub limit: Option<i64>,
     /// Only those with this use (业务类型). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub business_type: Option<BusinessType>,
 }
 
@@ -697,15 +661,13 @@ pub struct ListUserCouponsResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_13.shtml>
 #[doc(alias = "暂停代金券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PauseStock {
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Stock to pause (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -734,15 +696,13 @@ pub struct PauseStockResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_14.shtml>
 #[doc(alias = "重启代金券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct RestartStock {
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Stock to restart (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -775,30 +735,25 @@ pub struct RestartStockResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_2.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/users/%7Bopenid%7D/coupons>
 #[doc(alias = "发放代金券")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SendCoupon {
     /// The user, as the appid knows them (用户 openid). 1–128 characters. Required. Example:
     /// `2323dfsdf342342`.
-    #[builder(into)]
     pub openid: OpenId,
     /// Stock that the coupon is from; it must be running (批次号). 1–20 characters. Required. Example:
     /// `9856000`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Number of this gift, unique for the calling merchant: letters, digits, `|`, `_`, `*` and `-`
     /// (商户单据号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example:
     /// `89560002019101000121`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Official account or mini program under which the openid was obtained; bound to the calling merchant
     /// (公众账号 ID). That of an app does not do. 1–128 characters. Required. Example:
     /// `wx233544546545989`.
-    #[builder(into)]
     pub appid: AppId,
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Face value, only where a stock leaves it to the sender; together with `coupon_minimum`
     /// (指定面额发券，面额). At least 1 fen. Optional. Example: `100`.
@@ -833,15 +788,13 @@ pub struct SendCouponResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_12.shtml>
 #[doc(alias = "设置消息通知地址")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct SetCallback {
     /// Merchant that the notifications are for (商户号). 1–20 characters. Required. Example: `9856888`.
-    #[builder(into)]
     pub mchid: MchId,
     /// Address that notifications are sent to (通知 url 地址). 1–256 characters of `!-~`. Required.
     /// Example: `https://pay.weixin.qq.com`.
-    #[builder(into)]
     pub notify_url: String,
     /// Whether notifications are sent (回调开关). Optional. Example: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -874,15 +827,13 @@ pub struct SetCallbackResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_3.shtml>
 #[doc(alias = "激活代金券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct StartStock {
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Stock to start (批次号). 1–20 characters. Required. Example: `9856000`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -910,15 +861,13 @@ pub struct StartStockResponse {
 ///
 /// Document: <https://github.com/wechatpay-apiv3/wechatpay-go>
 #[doc(alias = "终止代金券批次")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct StopStock {
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Stock to stop for good (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
 }
 
@@ -949,15 +898,13 @@ pub struct StopStockResponse {
 /// Documents: <https://pay.weixin.qq.com/doc/v3/merchant/4017164667>,
 /// <https://wechatpay.im/openapi/v3/marketing/favor/stocks/%7Bstock_id%7D/modify-goods-id>
 #[doc(alias = "修改可用单品编码")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UpdateStockGoods {
     /// Stock to change (批次号). 1–20 characters. Required. Example: `9865000`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Merchant id that created the stock (创建批次的商户号). 1–20 characters. Required. Example:
     /// `8956000`.
-    #[builder(into)]
     pub stock_creator_mchid: MchId,
     /// Goods to add (增加单品编码列表). 1–50 items, each 1–128 characters. Optional. Example:
     /// `["8956000"]`.
@@ -966,7 +913,6 @@ pub struct UpdateStockGoods {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub add_goods_id_list: Vec<String>,
     /// Goods to take out; one must remain (删除单品编码列表). 1–50 items, each 1–128 characters.
     /// Optional. Example: `["8956000"]`.
@@ -978,7 +924,6 @@ pub struct UpdateStockGoods {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub delete_goods_id_list: Vec<String>,
 }
 
@@ -1012,16 +957,14 @@ pub struct UpdateStockGoodsResponse {
 ///
 /// Document: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_0_1.shtml>
 #[doc(alias = "图片上传（营销专用）")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct UploadImage {
     /// Name of the picture; it ends in `.jpg`, `.bmp` or `.png` (文件名称). At least 1 character. Required.
     /// Example: `filea.jpg`.
-    #[builder(into)]
     pub filename: String,
     /// SHA-256 of the picture, in hexadecimal (文件摘要). Exactly 64 characters of `0-9` `A-F` `a-f`.
     /// Required. Example: `e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855`.
-    #[builder(into)]
     pub sha256: String,
 }
 
@@ -1185,7 +1128,7 @@ open_enum! {
 }
 
 /// How many coupons may be handed out, and to whom (发放规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct StockUseRule {
     /// Most coupons that may be handed out in all (发放总上限). 5 to 10000000. Required. Example: `100`.
@@ -1208,51 +1151,43 @@ pub struct StockUseRule {
 }
 
 /// How the coupon looks (样式信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PatternInfo {
     /// Rules of the campaign, shown with the coupon (使用说明). 1–1000 characters. Required. Example:
     /// `微信支付营销代金券`.
-    #[builder(into)]
     pub description: String,
     /// Address of the logo, as the image upload returned it: 120 × 120 pixels, under 1 MB (商户 logo). 1–128
     /// characters of `!-~`. Optional. Example: `https://qpic.cn/xxx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub merchant_logo: Option<String>,
     /// Name shown in the card folder: at most 12 Chinese or 36 Latin characters (商户名称). 1–36
     /// characters. Optional. Example: `微信支付`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub merchant_name: Option<String>,
     /// Leave it out rather than sending an empty text (背景颜色). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub background_color: Option<BackgroundColor>,
     /// Address of the picture, as the image upload returned it: 850 × 350 pixels, at most 2 MB
     /// (券详情图片). 1–128 characters of `!-~`. Optional. Example: `https://qpic.cn/xxx`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub coupon_image: Option<String>,
     /// Where the button of the coupon leads (卡包跳转目标). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub jump_target: Option<JumpTarget>,
     /// Mini program to open; it must be bound to one of the merchants that accept the coupon (小程序
     /// appid). Required where `jump_target` is `MINI_PROGRAM`. 1–128 characters. Optional. Example:
     /// `wx233544546545989`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_appid: Option<AppId>,
     /// Page of the mini program (小程序 path). Required where `jump_target` is `MINI_PROGRAM`. At least 1
     /// character. Optional. Example: `pages/index/index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_program_path: Option<String>,
 }
 
 /// Hours of certain days in which the coupon can be used (固定时间段可用).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct FixAvailableTime {
     /// Days of the week: 0 is Sunday, 1 is Monday and so on (可用星期数). At least 1 item, each one of `0`,
@@ -1262,7 +1197,6 @@ pub struct FixAvailableTime {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub available_week_day: Vec<i64>,
     /// From which second of the day (当天开始时间). 0 to 86399 seconds. Required. Example: `0`.
     pub begin_time: i64,
@@ -1273,7 +1207,7 @@ pub struct FixAvailableTime {
 }
 
 /// When a coupon can be used (券可核销时间). By the newest documents this part is not open yet.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponAvailableTime {
     /// Not together with `second_day_available` (固定时间段可用). Optional.
@@ -1290,7 +1224,7 @@ pub struct CouponAvailableTime {
 }
 
 /// A fixed amount off an order of at least some amount (固定面额满减券使用规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct FixedNormalCoupon {
     /// Face value (面额). 2 to 100000 fen. Required. Example: `50`.
@@ -1300,7 +1234,7 @@ pub struct FixedNormalCoupon {
 }
 
 /// A share off (折扣券使用规则). Newer documents no longer have it.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DiscountCoupon {
     /// Most that is taken off (最高折扣金额). At least 0 fen. Optional. Example: `100`.
@@ -1317,7 +1251,7 @@ pub struct DiscountCoupon {
 
 /// An item for a special price (换购券使用规则). Newer documents no longer have it; the older ones
 /// differ in its members, so all of them are here and optional.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ExchangeCoupon {
     /// Highest price of an item that qualifies (单品最高价). At least 0 fen. Optional. Example: `100`.
@@ -1332,12 +1266,11 @@ pub struct ExchangeCoupon {
 }
 
 /// Bank cards to which the coupon is limited (指定银行卡 BIN).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct LimitCard {
     /// Name of the card, shown at the cashier: at most 4 Chinese characters (银行卡名称). 1–4 characters.
     /// Required. Example: `精粹白金`.
-    #[builder(into)]
     pub name: String,
     /// Leading digits of the cards that qualify (指定卡 BIN). 1–10 items, each 6–9 characters of `0-9`.
     /// Required. Example: `["62123456"]`.
@@ -1345,7 +1278,7 @@ pub struct LimitCard {
 }
 
 /// Where, when and on what a coupon can be used (核销规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CouponUseRule {
     /// When a coupon can be used, if not during the whole stock (券可核销时间). Optional.
@@ -1374,7 +1307,6 @@ pub struct CouponUseRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub goods_tag: Vec<String>,
     /// Code of the one way of paying to which the coupon is limited (指定支付方式). Exactly 1 item, each at
     /// least 1 character. Optional. Example: `["ICBC_CREDIT"]`.
@@ -1383,7 +1315,6 @@ pub struct CouponUseRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub limit_pay: Vec<String>,
     /// Works only where `limit_pay` names a bank card (指定银行卡 BIN). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1395,7 +1326,6 @@ pub struct CouponUseRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub trade_type: Vec<TradeType>,
     /// Whether it combines with other coupons of the same merchant (是否可叠加其他优惠). Optional. Default:
     /// `true`. Example: `false`.
@@ -1408,7 +1338,6 @@ pub struct CouponUseRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub available_items: Vec<String>,
     /// Goods for which it cannot be used (不参与优惠商品编码). Not open yet by the newest documents. 1–50
     /// items, each 1–128 characters. Optional. Example: `["789987","789988"]`.
@@ -1417,7 +1346,6 @@ pub struct CouponUseRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub unavailable_items: Vec<String>,
     /// Merchants that accept the coupon (可核销商户号). 1–50 items, each 1–20 characters. Required.
     /// Example: `["9856000","9856001"]`.
@@ -1785,6 +1713,2313 @@ pub struct DiscountTo {
     pub max_price: Option<Fen>,
 }
 
+/// What the `builder` functions of this family give.
+pub mod builders {
+    use super::*;
+    #[doc(hidden)]
+    #[allow(
+        non_camel_case_types,
+        reason = "each is called as the field that it stands for"
+    )]
+    pub mod unset {
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct appid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_begin_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_end_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct available_merchants;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct begin_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct belong_merchant;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct bill_date;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct bin;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_amount;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct coupon_use_rule;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct description;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct filename;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct limit;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_amount;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_coupons;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct max_coupons_per_user;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct mchid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct name;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct natural_person_limit;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct no_cash;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct notify_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct offset;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct openid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct prevent_api_abuse;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct sha256;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_creator_mchid;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_name;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_type;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_use_rule;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct transaction_minimum;
+    }
+    impl CreateCouponStock {
+        /// Starts a [`CreateCouponStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateCouponStockBuilder<
+            unset::stock_name,
+            unset::belong_merchant,
+            unset::available_begin_time,
+            unset::available_end_time,
+            unset::stock_use_rule,
+            unset::coupon_use_rule,
+            unset::no_cash,
+            unset::stock_type,
+            unset::out_request_no,
+        > {
+            CreateCouponStockBuilder {
+                stock_name: unset::stock_name,
+                belong_merchant: unset::belong_merchant,
+                available_begin_time: unset::available_begin_time,
+                available_end_time: unset::available_end_time,
+                stock_use_rule: unset::stock_use_rule,
+                coupon_use_rule: unset::coupon_use_rule,
+                no_cash: unset::no_cash,
+                stock_type: unset::stock_type,
+                out_request_no: unset::out_request_no,
+                optional: CreateCouponStockOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CreateCouponStock`]; see [`CreateCouponStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, T7, T8, T9> {
+        stock_name: T1,
+        belong_merchant: T2,
+        available_begin_time: T3,
+        available_end_time: T4,
+        stock_use_rule: T5,
+        coupon_use_rule: T6,
+        no_cash: T7,
+        stock_type: T8,
+        out_request_no: T9,
+        optional: CreateCouponStockOptional,
+    }
+    impl CreateCouponStockBuilder<
+        String,
+        MchId,
+        Timestamp,
+        Timestamp,
+        StockUseRule,
+        CouponUseRule,
+        bool,
+        CreatableStockType,
+        OutRequestNo,
+    > {
+        /// The finished value.
+        pub fn build(self) -> CreateCouponStock {
+            CreateCouponStock {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                comment: self.optional.comment,
+                pattern_info: self.optional.pattern_info,
+                ext_info: self.optional.ext_info,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<unset::stock_name, T2, T3, T4, T5, T6, T7, T8, T9> {
+        /// Sets [`stock_name`](CreateCouponStock::stock_name).
+        pub fn stock_name(
+            self,
+            value: impl Into<String>,
+        ) -> CreateCouponStockBuilder<String, T2, T3, T4, T5, T6, T7, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: value.into(),
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<T1, unset::belong_merchant, T3, T4, T5, T6, T7, T8, T9> {
+        /// Sets [`belong_merchant`](CreateCouponStock::belong_merchant).
+        pub fn belong_merchant(
+            self,
+            value: impl Into<MchId>,
+        ) -> CreateCouponStockBuilder<T1, MchId, T3, T4, T5, T6, T7, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: value.into(),
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<
+        T1,
+        T2,
+        unset::available_begin_time,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > {
+        /// Sets [`available_begin_time`](CreateCouponStock::available_begin_time).
+        pub fn available_begin_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> CreateCouponStockBuilder<T1, T2, Timestamp, T4, T5, T6, T7, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: value.into(),
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<
+        T1,
+        T2,
+        T3,
+        unset::available_end_time,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > {
+        /// Sets [`available_end_time`](CreateCouponStock::available_end_time).
+        pub fn available_end_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> CreateCouponStockBuilder<T1, T2, T3, Timestamp, T5, T6, T7, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: value.into(),
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<T1, T2, T3, T4, unset::stock_use_rule, T6, T7, T8, T9> {
+        /// Sets [`stock_use_rule`](CreateCouponStock::stock_use_rule).
+        pub fn stock_use_rule(
+            self,
+            value: StockUseRule,
+        ) -> CreateCouponStockBuilder<T1, T2, T3, T4, StockUseRule, T6, T7, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: value,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<T1, T2, T3, T4, T5, unset::coupon_use_rule, T7, T8, T9> {
+        /// Sets [`coupon_use_rule`](CreateCouponStock::coupon_use_rule).
+        pub fn coupon_use_rule(
+            self,
+            value: CouponUseRule,
+        ) -> CreateCouponStockBuilder<T1, T2, T3, T4, T5, CouponUseRule, T7, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: value,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, unset::no_cash, T8, T9> {
+        /// Sets [`no_cash`](CreateCouponStock::no_cash).
+        pub fn no_cash(
+            self,
+            value: bool,
+        ) -> CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, bool, T8, T9> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: value,
+                stock_type: self.stock_type,
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T9,
+    > CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, T7, unset::stock_type, T9> {
+        /// Sets [`stock_type`](CreateCouponStock::stock_type).
+        pub fn stock_type(
+            self,
+            value: impl Into<CreatableStockType>,
+        ) -> CreateCouponStockBuilder<
+            T1,
+            T2,
+            T3,
+            T4,
+            T5,
+            T6,
+            T7,
+            CreatableStockType,
+            T9,
+        > {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: value.into(),
+                out_request_no: self.out_request_no,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+    > CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, T7, T8, unset::out_request_no> {
+        /// Sets [`out_request_no`](CreateCouponStock::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, T7, T8, OutRequestNo> {
+            CreateCouponStockBuilder {
+                stock_name: self.stock_name,
+                belong_merchant: self.belong_merchant,
+                available_begin_time: self.available_begin_time,
+                available_end_time: self.available_end_time,
+                stock_use_rule: self.stock_use_rule,
+                coupon_use_rule: self.coupon_use_rule,
+                no_cash: self.no_cash,
+                stock_type: self.stock_type,
+                out_request_no: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CreateCouponStockOptional {
+        comment: Option<String>,
+        pattern_info: Option<PatternInfo>,
+        ext_info: Option<String>,
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+        T8,
+        T9,
+    > CreateCouponStockBuilder<T1, T2, T3, T4, T5, T6, T7, T8, T9> {
+        /// Sets [`comment`](CreateCouponStock::comment).
+        pub fn comment(mut self, value: impl Into<String>) -> Self {
+            self.optional.comment = Some(value.into());
+            self
+        }
+        /// Sets [`pattern_info`](CreateCouponStock::pattern_info).
+        pub fn pattern_info(mut self, value: PatternInfo) -> Self {
+            self.optional.pattern_info = Some(value);
+            self
+        }
+        /// Sets [`ext_info`](CreateCouponStock::ext_info).
+        pub fn ext_info(mut self, value: impl Into<String>) -> Self {
+            self.optional.ext_info = Some(value.into());
+            self
+        }
+    }
+    impl GetCallback {
+        /// Starts a [`GetCallback`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetCallbackBuilder<unset::mchid> {
+            GetCallbackBuilder {
+                mchid: unset::mchid,
+            }
+        }
+    }
+    /// Builds a [`GetCallback`]; see [`GetCallback::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetCallbackBuilder<T1> {
+        mchid: T1,
+    }
+    impl GetCallbackBuilder<MchId> {
+        /// The finished value.
+        pub fn build(self) -> GetCallback {
+            GetCallback { mchid: self.mchid }
+        }
+    }
+    impl GetCallbackBuilder<unset::mchid> {
+        /// Sets [`mchid`](GetCallback::mchid).
+        pub fn mchid(self, value: impl Into<MchId>) -> GetCallbackBuilder<MchId> {
+            GetCallbackBuilder {
+                mchid: value.into(),
+            }
+        }
+    }
+    impl GetRefundFlow {
+        /// Starts a [`GetRefundFlow`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetRefundFlowBuilder<unset::stock_id> {
+            GetRefundFlowBuilder {
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`GetRefundFlow`]; see [`GetRefundFlow::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetRefundFlowBuilder<T1> {
+        stock_id: T1,
+    }
+    impl GetRefundFlowBuilder<StockId> {
+        /// The finished value.
+        pub fn build(self) -> GetRefundFlow {
+            GetRefundFlow {
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl GetRefundFlowBuilder<unset::stock_id> {
+        /// Sets [`stock_id`](GetRefundFlow::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetRefundFlowBuilder<StockId> {
+            GetRefundFlowBuilder {
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl GetRefundFlowByDay {
+        /// Starts a [`GetRefundFlowByDay`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetRefundFlowByDayBuilder<
+            unset::stock_id,
+            unset::bill_date,
+        > {
+            GetRefundFlowByDayBuilder {
+                stock_id: unset::stock_id,
+                bill_date: unset::bill_date,
+            }
+        }
+    }
+    /// Builds a [`GetRefundFlowByDay`]; see [`GetRefundFlowByDay::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetRefundFlowByDayBuilder<T1, T2> {
+        stock_id: T1,
+        bill_date: T2,
+    }
+    impl GetRefundFlowByDayBuilder<StockId, String> {
+        /// The finished value.
+        pub fn build(self) -> GetRefundFlowByDay {
+            GetRefundFlowByDay {
+                stock_id: self.stock_id,
+                bill_date: self.bill_date,
+            }
+        }
+    }
+    impl<T2> GetRefundFlowByDayBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](GetRefundFlowByDay::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetRefundFlowByDayBuilder<StockId, T2> {
+            GetRefundFlowByDayBuilder {
+                stock_id: value.into(),
+                bill_date: self.bill_date,
+            }
+        }
+    }
+    impl<T1> GetRefundFlowByDayBuilder<T1, unset::bill_date> {
+        /// Sets [`bill_date`](GetRefundFlowByDay::bill_date).
+        pub fn bill_date(
+            self,
+            value: impl Into<String>,
+        ) -> GetRefundFlowByDayBuilder<T1, String> {
+            GetRefundFlowByDayBuilder {
+                stock_id: self.stock_id,
+                bill_date: value.into(),
+            }
+        }
+    }
+    impl GetStock {
+        /// Starts a [`GetStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetStockBuilder<
+            unset::stock_id,
+            unset::stock_creator_mchid,
+        > {
+            GetStockBuilder {
+                stock_id: unset::stock_id,
+                stock_creator_mchid: unset::stock_creator_mchid,
+            }
+        }
+    }
+    /// Builds a [`GetStock`]; see [`GetStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetStockBuilder<T1, T2> {
+        stock_id: T1,
+        stock_creator_mchid: T2,
+    }
+    impl GetStockBuilder<StockId, MchId> {
+        /// The finished value.
+        pub fn build(self) -> GetStock {
+            GetStock {
+                stock_id: self.stock_id,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T2> GetStockBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](GetStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetStockBuilder<StockId, T2> {
+            GetStockBuilder {
+                stock_id: value.into(),
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1> GetStockBuilder<T1, unset::stock_creator_mchid> {
+        /// Sets [`stock_creator_mchid`](GetStock::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> GetStockBuilder<T1, MchId> {
+            GetStockBuilder {
+                stock_id: self.stock_id,
+                stock_creator_mchid: value.into(),
+            }
+        }
+    }
+    impl GetUseFlow {
+        /// Starts a [`GetUseFlow`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetUseFlowBuilder<unset::stock_id> {
+            GetUseFlowBuilder {
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`GetUseFlow`]; see [`GetUseFlow::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetUseFlowBuilder<T1> {
+        stock_id: T1,
+    }
+    impl GetUseFlowBuilder<StockId> {
+        /// The finished value.
+        pub fn build(self) -> GetUseFlow {
+            GetUseFlow {
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl GetUseFlowBuilder<unset::stock_id> {
+        /// Sets [`stock_id`](GetUseFlow::stock_id).
+        pub fn stock_id(self, value: impl Into<StockId>) -> GetUseFlowBuilder<StockId> {
+            GetUseFlowBuilder {
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl GetUseFlowByDay {
+        /// Starts a [`GetUseFlowByDay`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetUseFlowByDayBuilder<unset::stock_id, unset::bill_date> {
+            GetUseFlowByDayBuilder {
+                stock_id: unset::stock_id,
+                bill_date: unset::bill_date,
+            }
+        }
+    }
+    /// Builds a [`GetUseFlowByDay`]; see [`GetUseFlowByDay::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetUseFlowByDayBuilder<T1, T2> {
+        stock_id: T1,
+        bill_date: T2,
+    }
+    impl GetUseFlowByDayBuilder<StockId, String> {
+        /// The finished value.
+        pub fn build(self) -> GetUseFlowByDay {
+            GetUseFlowByDay {
+                stock_id: self.stock_id,
+                bill_date: self.bill_date,
+            }
+        }
+    }
+    impl<T2> GetUseFlowByDayBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](GetUseFlowByDay::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> GetUseFlowByDayBuilder<StockId, T2> {
+            GetUseFlowByDayBuilder {
+                stock_id: value.into(),
+                bill_date: self.bill_date,
+            }
+        }
+    }
+    impl<T1> GetUseFlowByDayBuilder<T1, unset::bill_date> {
+        /// Sets [`bill_date`](GetUseFlowByDay::bill_date).
+        pub fn bill_date(
+            self,
+            value: impl Into<String>,
+        ) -> GetUseFlowByDayBuilder<T1, String> {
+            GetUseFlowByDayBuilder {
+                stock_id: self.stock_id,
+                bill_date: value.into(),
+            }
+        }
+    }
+    impl GetUserCoupon {
+        /// Starts a [`GetUserCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetUserCouponBuilder<
+            unset::coupon_id,
+            unset::appid,
+            unset::openid,
+        > {
+            GetUserCouponBuilder {
+                coupon_id: unset::coupon_id,
+                appid: unset::appid,
+                openid: unset::openid,
+            }
+        }
+    }
+    /// Builds a [`GetUserCoupon`]; see [`GetUserCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetUserCouponBuilder<T1, T2, T3> {
+        coupon_id: T1,
+        appid: T2,
+        openid: T3,
+    }
+    impl GetUserCouponBuilder<CouponId, AppId, OpenId> {
+        /// The finished value.
+        pub fn build(self) -> GetUserCoupon {
+            GetUserCoupon {
+                coupon_id: self.coupon_id,
+                appid: self.appid,
+                openid: self.openid,
+            }
+        }
+    }
+    impl<T2, T3> GetUserCouponBuilder<unset::coupon_id, T2, T3> {
+        /// Sets [`coupon_id`](GetUserCoupon::coupon_id).
+        pub fn coupon_id(
+            self,
+            value: impl Into<CouponId>,
+        ) -> GetUserCouponBuilder<CouponId, T2, T3> {
+            GetUserCouponBuilder {
+                coupon_id: value.into(),
+                appid: self.appid,
+                openid: self.openid,
+            }
+        }
+    }
+    impl<T1, T3> GetUserCouponBuilder<T1, unset::appid, T3> {
+        /// Sets [`appid`](GetUserCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> GetUserCouponBuilder<T1, AppId, T3> {
+            GetUserCouponBuilder {
+                coupon_id: self.coupon_id,
+                appid: value.into(),
+                openid: self.openid,
+            }
+        }
+    }
+    impl<T1, T2> GetUserCouponBuilder<T1, T2, unset::openid> {
+        /// Sets [`openid`](GetUserCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> GetUserCouponBuilder<T1, T2, OpenId> {
+            GetUserCouponBuilder {
+                coupon_id: self.coupon_id,
+                appid: self.appid,
+                openid: value.into(),
+            }
+        }
+    }
+    impl ListStockItems {
+        /// Starts a [`ListStockItems`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListStockItemsBuilder<
+            unset::stock_id,
+            unset::offset,
+            unset::limit,
+            unset::stock_creator_mchid,
+        > {
+            ListStockItemsBuilder {
+                stock_id: unset::stock_id,
+                offset: unset::offset,
+                limit: unset::limit,
+                stock_creator_mchid: unset::stock_creator_mchid,
+            }
+        }
+    }
+    /// Builds a [`ListStockItems`]; see [`ListStockItems::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListStockItemsBuilder<T1, T2, T3, T4> {
+        stock_id: T1,
+        offset: T2,
+        limit: T3,
+        stock_creator_mchid: T4,
+    }
+    impl ListStockItemsBuilder<StockId, i64, i64, MchId> {
+        /// The finished value.
+        pub fn build(self) -> ListStockItems {
+            ListStockItems {
+                stock_id: self.stock_id,
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T2, T3, T4> ListStockItemsBuilder<unset::stock_id, T2, T3, T4> {
+        /// Sets [`stock_id`](ListStockItems::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ListStockItemsBuilder<StockId, T2, T3, T4> {
+            ListStockItemsBuilder {
+                stock_id: value.into(),
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1, T3, T4> ListStockItemsBuilder<T1, unset::offset, T3, T4> {
+        /// Sets [`offset`](ListStockItems::offset).
+        pub fn offset(self, value: i64) -> ListStockItemsBuilder<T1, i64, T3, T4> {
+            ListStockItemsBuilder {
+                stock_id: self.stock_id,
+                offset: value,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1, T2, T4> ListStockItemsBuilder<T1, T2, unset::limit, T4> {
+        /// Sets [`limit`](ListStockItems::limit).
+        pub fn limit(self, value: i64) -> ListStockItemsBuilder<T1, T2, i64, T4> {
+            ListStockItemsBuilder {
+                stock_id: self.stock_id,
+                offset: self.offset,
+                limit: value,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1, T2, T3> ListStockItemsBuilder<T1, T2, T3, unset::stock_creator_mchid> {
+        /// Sets [`stock_creator_mchid`](ListStockItems::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> ListStockItemsBuilder<T1, T2, T3, MchId> {
+            ListStockItemsBuilder {
+                stock_id: self.stock_id,
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: value.into(),
+            }
+        }
+    }
+    impl ListStockMerchants {
+        /// Starts a [`ListStockMerchants`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListStockMerchantsBuilder<
+            unset::stock_id,
+            unset::offset,
+            unset::limit,
+            unset::stock_creator_mchid,
+        > {
+            ListStockMerchantsBuilder {
+                stock_id: unset::stock_id,
+                offset: unset::offset,
+                limit: unset::limit,
+                stock_creator_mchid: unset::stock_creator_mchid,
+            }
+        }
+    }
+    /// Builds a [`ListStockMerchants`]; see [`ListStockMerchants::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListStockMerchantsBuilder<T1, T2, T3, T4> {
+        stock_id: T1,
+        offset: T2,
+        limit: T3,
+        stock_creator_mchid: T4,
+    }
+    impl ListStockMerchantsBuilder<StockId, i64, i64, MchId> {
+        /// The finished value.
+        pub fn build(self) -> ListStockMerchants {
+            ListStockMerchants {
+                stock_id: self.stock_id,
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T2, T3, T4> ListStockMerchantsBuilder<unset::stock_id, T2, T3, T4> {
+        /// Sets [`stock_id`](ListStockMerchants::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> ListStockMerchantsBuilder<StockId, T2, T3, T4> {
+            ListStockMerchantsBuilder {
+                stock_id: value.into(),
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1, T3, T4> ListStockMerchantsBuilder<T1, unset::offset, T3, T4> {
+        /// Sets [`offset`](ListStockMerchants::offset).
+        pub fn offset(self, value: i64) -> ListStockMerchantsBuilder<T1, i64, T3, T4> {
+            ListStockMerchantsBuilder {
+                stock_id: self.stock_id,
+                offset: value,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1, T2, T4> ListStockMerchantsBuilder<T1, T2, unset::limit, T4> {
+        /// Sets [`limit`](ListStockMerchants::limit).
+        pub fn limit(self, value: i64) -> ListStockMerchantsBuilder<T1, T2, i64, T4> {
+            ListStockMerchantsBuilder {
+                stock_id: self.stock_id,
+                offset: self.offset,
+                limit: value,
+                stock_creator_mchid: self.stock_creator_mchid,
+            }
+        }
+    }
+    impl<T1, T2, T3> ListStockMerchantsBuilder<T1, T2, T3, unset::stock_creator_mchid> {
+        /// Sets [`stock_creator_mchid`](ListStockMerchants::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> ListStockMerchantsBuilder<T1, T2, T3, MchId> {
+            ListStockMerchantsBuilder {
+                stock_id: self.stock_id,
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: value.into(),
+            }
+        }
+    }
+    impl ListStocks {
+        /// Starts a [`ListStocks`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListStocksBuilder<
+            unset::offset,
+            unset::limit,
+            unset::stock_creator_mchid,
+        > {
+            ListStocksBuilder {
+                offset: unset::offset,
+                limit: unset::limit,
+                stock_creator_mchid: unset::stock_creator_mchid,
+                optional: ListStocksOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListStocks`]; see [`ListStocks::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListStocksBuilder<T1, T2, T3> {
+        offset: T1,
+        limit: T2,
+        stock_creator_mchid: T3,
+        optional: ListStocksOptional,
+    }
+    impl ListStocksBuilder<i64, i64, MchId> {
+        /// The finished value.
+        pub fn build(self) -> ListStocks {
+            ListStocks {
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+                create_start_time: self.optional.create_start_time,
+                create_end_time: self.optional.create_end_time,
+                status: self.optional.status,
+            }
+        }
+    }
+    impl<T2, T3> ListStocksBuilder<unset::offset, T2, T3> {
+        /// Sets [`offset`](ListStocks::offset).
+        pub fn offset(self, value: i64) -> ListStocksBuilder<i64, T2, T3> {
+            ListStocksBuilder {
+                offset: value,
+                limit: self.limit,
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3> ListStocksBuilder<T1, unset::limit, T3> {
+        /// Sets [`limit`](ListStocks::limit).
+        pub fn limit(self, value: i64) -> ListStocksBuilder<T1, i64, T3> {
+            ListStocksBuilder {
+                offset: self.offset,
+                limit: value,
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2> ListStocksBuilder<T1, T2, unset::stock_creator_mchid> {
+        /// Sets [`stock_creator_mchid`](ListStocks::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> ListStocksBuilder<T1, T2, MchId> {
+            ListStocksBuilder {
+                offset: self.offset,
+                limit: self.limit,
+                stock_creator_mchid: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListStocksOptional {
+        create_start_time: Option<Timestamp>,
+        create_end_time: Option<Timestamp>,
+        status: Option<StockStatus>,
+    }
+    impl<T1, T2, T3> ListStocksBuilder<T1, T2, T3> {
+        /// Sets [`create_start_time`](ListStocks::create_start_time).
+        pub fn create_start_time(mut self, value: impl Into<Timestamp>) -> Self {
+            self.optional.create_start_time = Some(value.into());
+            self
+        }
+        /// Sets [`create_end_time`](ListStocks::create_end_time).
+        pub fn create_end_time(mut self, value: impl Into<Timestamp>) -> Self {
+            self.optional.create_end_time = Some(value.into());
+            self
+        }
+        /// Sets [`status`](ListStocks::status).
+        pub fn status(mut self, value: impl Into<StockStatus>) -> Self {
+            self.optional.status = Some(value.into());
+            self
+        }
+    }
+    impl ListUserCoupons {
+        /// Starts a [`ListUserCoupons`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListUserCouponsBuilder<unset::openid, unset::appid> {
+            ListUserCouponsBuilder {
+                openid: unset::openid,
+                appid: unset::appid,
+                optional: ListUserCouponsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListUserCoupons`]; see [`ListUserCoupons::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListUserCouponsBuilder<T1, T2> {
+        openid: T1,
+        appid: T2,
+        optional: ListUserCouponsOptional,
+    }
+    impl ListUserCouponsBuilder<OpenId, AppId> {
+        /// The finished value.
+        pub fn build(self) -> ListUserCoupons {
+            ListUserCoupons {
+                openid: self.openid,
+                appid: self.appid,
+                stock_id: self.optional.stock_id,
+                status: self.optional.status,
+                creator_mchid: self.optional.creator_mchid,
+                sender_mchid: self.optional.sender_mchid,
+                available_mchid: self.optional.available_mchid,
+                offset: self.optional.offset,
+                limit: self.optional.limit,
+                business_type: self.optional.business_type,
+            }
+        }
+    }
+    impl<T2> ListUserCouponsBuilder<unset::openid, T2> {
+        /// Sets [`openid`](ListUserCoupons::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> ListUserCouponsBuilder<OpenId, T2> {
+            ListUserCouponsBuilder {
+                openid: value.into(),
+                appid: self.appid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> ListUserCouponsBuilder<T1, unset::appid> {
+        /// Sets [`appid`](ListUserCoupons::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> ListUserCouponsBuilder<T1, AppId> {
+            ListUserCouponsBuilder {
+                openid: self.openid,
+                appid: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListUserCouponsOptional {
+        stock_id: Option<StockId>,
+        status: Option<CouponStatusFilter>,
+        creator_mchid: Option<MchId>,
+        sender_mchid: Option<MchId>,
+        available_mchid: Option<MchId>,
+        offset: Option<i64>,
+        limit: Option<i64>,
+        business_type: Option<BusinessType>,
+    }
+    impl<T1, T2> ListUserCouponsBuilder<T1, T2> {
+        /// Sets [`stock_id`](ListUserCoupons::stock_id).
+        pub fn stock_id(mut self, value: impl Into<StockId>) -> Self {
+            self.optional.stock_id = Some(value.into());
+            self
+        }
+        /// Sets [`status`](ListUserCoupons::status).
+        pub fn status(mut self, value: impl Into<CouponStatusFilter>) -> Self {
+            self.optional.status = Some(value.into());
+            self
+        }
+        /// Sets [`creator_mchid`](ListUserCoupons::creator_mchid).
+        pub fn creator_mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.creator_mchid = Some(value.into());
+            self
+        }
+        /// Sets [`sender_mchid`](ListUserCoupons::sender_mchid).
+        pub fn sender_mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.sender_mchid = Some(value.into());
+            self
+        }
+        /// Sets [`available_mchid`](ListUserCoupons::available_mchid).
+        pub fn available_mchid(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.available_mchid = Some(value.into());
+            self
+        }
+        /// Sets [`offset`](ListUserCoupons::offset).
+        pub fn offset(mut self, value: i64) -> Self {
+            self.optional.offset = Some(value);
+            self
+        }
+        /// Sets [`limit`](ListUserCoupons::limit).
+        pub fn limit(mut self, value: i64) -> Self {
+            self.optional.limit = Some(value);
+            self
+        }
+        /// Sets [`business_type`](ListUserCoupons::business_type).
+        pub fn business_type(mut self, value: impl Into<BusinessType>) -> Self {
+            self.optional.business_type = Some(value.into());
+            self
+        }
+    }
+    impl PauseStock {
+        /// Starts a [`PauseStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> PauseStockBuilder<
+            unset::stock_creator_mchid,
+            unset::stock_id,
+        > {
+            PauseStockBuilder {
+                stock_creator_mchid: unset::stock_creator_mchid,
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`PauseStock`]; see [`PauseStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PauseStockBuilder<T1, T2> {
+        stock_creator_mchid: T1,
+        stock_id: T2,
+    }
+    impl PauseStockBuilder<MchId, StockId> {
+        /// The finished value.
+        pub fn build(self) -> PauseStock {
+            PauseStock {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T2> PauseStockBuilder<unset::stock_creator_mchid, T2> {
+        /// Sets [`stock_creator_mchid`](PauseStock::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> PauseStockBuilder<MchId, T2> {
+            PauseStockBuilder {
+                stock_creator_mchid: value.into(),
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T1> PauseStockBuilder<T1, unset::stock_id> {
+        /// Sets [`stock_id`](PauseStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> PauseStockBuilder<T1, StockId> {
+            PauseStockBuilder {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl RestartStock {
+        /// Starts a [`RestartStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> RestartStockBuilder<
+            unset::stock_creator_mchid,
+            unset::stock_id,
+        > {
+            RestartStockBuilder {
+                stock_creator_mchid: unset::stock_creator_mchid,
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`RestartStock`]; see [`RestartStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct RestartStockBuilder<T1, T2> {
+        stock_creator_mchid: T1,
+        stock_id: T2,
+    }
+    impl RestartStockBuilder<MchId, StockId> {
+        /// The finished value.
+        pub fn build(self) -> RestartStock {
+            RestartStock {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T2> RestartStockBuilder<unset::stock_creator_mchid, T2> {
+        /// Sets [`stock_creator_mchid`](RestartStock::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> RestartStockBuilder<MchId, T2> {
+            RestartStockBuilder {
+                stock_creator_mchid: value.into(),
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T1> RestartStockBuilder<T1, unset::stock_id> {
+        /// Sets [`stock_id`](RestartStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> RestartStockBuilder<T1, StockId> {
+            RestartStockBuilder {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl SendCoupon {
+        /// Starts a [`SendCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> SendCouponBuilder<
+            unset::openid,
+            unset::stock_id,
+            unset::out_request_no,
+            unset::appid,
+            unset::stock_creator_mchid,
+        > {
+            SendCouponBuilder {
+                openid: unset::openid,
+                stock_id: unset::stock_id,
+                out_request_no: unset::out_request_no,
+                appid: unset::appid,
+                stock_creator_mchid: unset::stock_creator_mchid,
+                optional: SendCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SendCoupon`]; see [`SendCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SendCouponBuilder<T1, T2, T3, T4, T5> {
+        openid: T1,
+        stock_id: T2,
+        out_request_no: T3,
+        appid: T4,
+        stock_creator_mchid: T5,
+        optional: SendCouponOptional,
+    }
+    impl SendCouponBuilder<OpenId, StockId, OutRequestNo, AppId, MchId> {
+        /// The finished value.
+        pub fn build(self) -> SendCoupon {
+            SendCoupon {
+                openid: self.openid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                appid: self.appid,
+                stock_creator_mchid: self.stock_creator_mchid,
+                coupon_value: self.optional.coupon_value,
+                coupon_minimum: self.optional.coupon_minimum,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5> SendCouponBuilder<unset::openid, T2, T3, T4, T5> {
+        /// Sets [`openid`](SendCoupon::openid).
+        pub fn openid(
+            self,
+            value: impl Into<OpenId>,
+        ) -> SendCouponBuilder<OpenId, T2, T3, T4, T5> {
+            SendCouponBuilder {
+                openid: value.into(),
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                appid: self.appid,
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> SendCouponBuilder<T1, unset::stock_id, T3, T4, T5> {
+        /// Sets [`stock_id`](SendCoupon::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> SendCouponBuilder<T1, StockId, T3, T4, T5> {
+            SendCouponBuilder {
+                openid: self.openid,
+                stock_id: value.into(),
+                out_request_no: self.out_request_no,
+                appid: self.appid,
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> SendCouponBuilder<T1, T2, unset::out_request_no, T4, T5> {
+        /// Sets [`out_request_no`](SendCoupon::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> SendCouponBuilder<T1, T2, OutRequestNo, T4, T5> {
+            SendCouponBuilder {
+                openid: self.openid,
+                stock_id: self.stock_id,
+                out_request_no: value.into(),
+                appid: self.appid,
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T5> SendCouponBuilder<T1, T2, T3, unset::appid, T5> {
+        /// Sets [`appid`](SendCoupon::appid).
+        pub fn appid(
+            self,
+            value: impl Into<AppId>,
+        ) -> SendCouponBuilder<T1, T2, T3, AppId, T5> {
+            SendCouponBuilder {
+                openid: self.openid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                appid: value.into(),
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> SendCouponBuilder<T1, T2, T3, T4, unset::stock_creator_mchid> {
+        /// Sets [`stock_creator_mchid`](SendCoupon::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> SendCouponBuilder<T1, T2, T3, T4, MchId> {
+            SendCouponBuilder {
+                openid: self.openid,
+                stock_id: self.stock_id,
+                out_request_no: self.out_request_no,
+                appid: self.appid,
+                stock_creator_mchid: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SendCouponOptional {
+        coupon_value: Option<Fen>,
+        coupon_minimum: Option<Fen>,
+    }
+    impl<T1, T2, T3, T4, T5> SendCouponBuilder<T1, T2, T3, T4, T5> {
+        /// Sets [`coupon_value`](SendCoupon::coupon_value).
+        pub fn coupon_value(mut self, value: Fen) -> Self {
+            self.optional.coupon_value = Some(value);
+            self
+        }
+        /// Sets [`coupon_minimum`](SendCoupon::coupon_minimum).
+        pub fn coupon_minimum(mut self, value: Fen) -> Self {
+            self.optional.coupon_minimum = Some(value);
+            self
+        }
+    }
+    impl SetCallback {
+        /// Starts a [`SetCallback`]; `build` is there once all that is required is given.
+        pub fn builder() -> SetCallbackBuilder<unset::mchid, unset::notify_url> {
+            SetCallbackBuilder {
+                mchid: unset::mchid,
+                notify_url: unset::notify_url,
+                optional: SetCallbackOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`SetCallback`]; see [`SetCallback::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct SetCallbackBuilder<T1, T2> {
+        mchid: T1,
+        notify_url: T2,
+        optional: SetCallbackOptional,
+    }
+    impl SetCallbackBuilder<MchId, String> {
+        /// The finished value.
+        pub fn build(self) -> SetCallback {
+            SetCallback {
+                mchid: self.mchid,
+                notify_url: self.notify_url,
+                switch: self.optional.switch,
+            }
+        }
+    }
+    impl<T2> SetCallbackBuilder<unset::mchid, T2> {
+        /// Sets [`mchid`](SetCallback::mchid).
+        pub fn mchid(self, value: impl Into<MchId>) -> SetCallbackBuilder<MchId, T2> {
+            SetCallbackBuilder {
+                mchid: value.into(),
+                notify_url: self.notify_url,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> SetCallbackBuilder<T1, unset::notify_url> {
+        /// Sets [`notify_url`](SetCallback::notify_url).
+        pub fn notify_url(
+            self,
+            value: impl Into<String>,
+        ) -> SetCallbackBuilder<T1, String> {
+            SetCallbackBuilder {
+                mchid: self.mchid,
+                notify_url: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct SetCallbackOptional {
+        switch: Option<bool>,
+    }
+    impl<T1, T2> SetCallbackBuilder<T1, T2> {
+        /// Sets [`switch`](SetCallback::switch).
+        pub fn switch(mut self, value: bool) -> Self {
+            self.optional.switch = Some(value);
+            self
+        }
+    }
+    impl StartStock {
+        /// Starts a [`StartStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> StartStockBuilder<
+            unset::stock_creator_mchid,
+            unset::stock_id,
+        > {
+            StartStockBuilder {
+                stock_creator_mchid: unset::stock_creator_mchid,
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`StartStock`]; see [`StartStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StartStockBuilder<T1, T2> {
+        stock_creator_mchid: T1,
+        stock_id: T2,
+    }
+    impl StartStockBuilder<MchId, StockId> {
+        /// The finished value.
+        pub fn build(self) -> StartStock {
+            StartStock {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T2> StartStockBuilder<unset::stock_creator_mchid, T2> {
+        /// Sets [`stock_creator_mchid`](StartStock::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> StartStockBuilder<MchId, T2> {
+            StartStockBuilder {
+                stock_creator_mchid: value.into(),
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T1> StartStockBuilder<T1, unset::stock_id> {
+        /// Sets [`stock_id`](StartStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> StartStockBuilder<T1, StockId> {
+            StartStockBuilder {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl StopStock {
+        /// Starts a [`StopStock`]; `build` is there once all that is required is given.
+        pub fn builder() -> StopStockBuilder<
+            unset::stock_creator_mchid,
+            unset::stock_id,
+        > {
+            StopStockBuilder {
+                stock_creator_mchid: unset::stock_creator_mchid,
+                stock_id: unset::stock_id,
+            }
+        }
+    }
+    /// Builds a [`StopStock`]; see [`StopStock::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StopStockBuilder<T1, T2> {
+        stock_creator_mchid: T1,
+        stock_id: T2,
+    }
+    impl StopStockBuilder<MchId, StockId> {
+        /// The finished value.
+        pub fn build(self) -> StopStock {
+            StopStock {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T2> StopStockBuilder<unset::stock_creator_mchid, T2> {
+        /// Sets [`stock_creator_mchid`](StopStock::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> StopStockBuilder<MchId, T2> {
+            StopStockBuilder {
+                stock_creator_mchid: value.into(),
+                stock_id: self.stock_id,
+            }
+        }
+    }
+    impl<T1> StopStockBuilder<T1, unset::stock_id> {
+        /// Sets [`stock_id`](StopStock::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> StopStockBuilder<T1, StockId> {
+            StopStockBuilder {
+                stock_creator_mchid: self.stock_creator_mchid,
+                stock_id: value.into(),
+            }
+        }
+    }
+    impl UpdateStockGoods {
+        /// Starts a [`UpdateStockGoods`]; `build` is there once all that is required is given.
+        pub fn builder() -> UpdateStockGoodsBuilder<
+            unset::stock_id,
+            unset::stock_creator_mchid,
+        > {
+            UpdateStockGoodsBuilder {
+                stock_id: unset::stock_id,
+                stock_creator_mchid: unset::stock_creator_mchid,
+                optional: UpdateStockGoodsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`UpdateStockGoods`]; see [`UpdateStockGoods::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UpdateStockGoodsBuilder<T1, T2> {
+        stock_id: T1,
+        stock_creator_mchid: T2,
+        optional: UpdateStockGoodsOptional,
+    }
+    impl UpdateStockGoodsBuilder<StockId, MchId> {
+        /// The finished value.
+        pub fn build(self) -> UpdateStockGoods {
+            UpdateStockGoods {
+                stock_id: self.stock_id,
+                stock_creator_mchid: self.stock_creator_mchid,
+                add_goods_id_list: self.optional.add_goods_id_list,
+                delete_goods_id_list: self.optional.delete_goods_id_list,
+            }
+        }
+    }
+    impl<T2> UpdateStockGoodsBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](UpdateStockGoods::stock_id).
+        pub fn stock_id(
+            self,
+            value: impl Into<StockId>,
+        ) -> UpdateStockGoodsBuilder<StockId, T2> {
+            UpdateStockGoodsBuilder {
+                stock_id: value.into(),
+                stock_creator_mchid: self.stock_creator_mchid,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> UpdateStockGoodsBuilder<T1, unset::stock_creator_mchid> {
+        /// Sets [`stock_creator_mchid`](UpdateStockGoods::stock_creator_mchid).
+        pub fn stock_creator_mchid(
+            self,
+            value: impl Into<MchId>,
+        ) -> UpdateStockGoodsBuilder<T1, MchId> {
+            UpdateStockGoodsBuilder {
+                stock_id: self.stock_id,
+                stock_creator_mchid: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct UpdateStockGoodsOptional {
+        add_goods_id_list: Vec<String>,
+        delete_goods_id_list: Vec<String>,
+    }
+    impl<T1, T2> UpdateStockGoodsBuilder<T1, T2> {
+        /// Sets [`add_goods_id_list`](UpdateStockGoods::add_goods_id_list).
+        pub fn add_goods_id_list(mut self, value: Vec<String>) -> Self {
+            self.optional.add_goods_id_list = value;
+            self
+        }
+        /// Sets [`delete_goods_id_list`](UpdateStockGoods::delete_goods_id_list).
+        pub fn delete_goods_id_list(mut self, value: Vec<String>) -> Self {
+            self.optional.delete_goods_id_list = value;
+            self
+        }
+    }
+    impl UploadImage {
+        /// Starts a [`UploadImage`]; `build` is there once all that is required is given.
+        pub fn builder() -> UploadImageBuilder<unset::filename, unset::sha256> {
+            UploadImageBuilder {
+                filename: unset::filename,
+                sha256: unset::sha256,
+            }
+        }
+    }
+    /// Builds a [`UploadImage`]; see [`UploadImage::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct UploadImageBuilder<T1, T2> {
+        filename: T1,
+        sha256: T2,
+    }
+    impl UploadImageBuilder<String, String> {
+        /// The finished value.
+        pub fn build(self) -> UploadImage {
+            UploadImage {
+                filename: self.filename,
+                sha256: self.sha256,
+            }
+        }
+    }
+    impl<T2> UploadImageBuilder<unset::filename, T2> {
+        /// Sets [`filename`](UploadImage::filename).
+        pub fn filename(
+            self,
+            value: impl Into<String>,
+        ) -> UploadImageBuilder<String, T2> {
+            UploadImageBuilder {
+                filename: value.into(),
+                sha256: self.sha256,
+            }
+        }
+    }
+    impl<T1> UploadImageBuilder<T1, unset::sha256> {
+        /// Sets [`sha256`](UploadImage::sha256).
+        pub fn sha256(self, value: impl Into<String>) -> UploadImageBuilder<T1, String> {
+            UploadImageBuilder {
+                filename: self.filename,
+                sha256: value.into(),
+            }
+        }
+    }
+    impl StockUseRule {
+        /// Starts a [`StockUseRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> StockUseRuleBuilder<
+            unset::max_coupons,
+            unset::max_amount,
+            unset::max_coupons_per_user,
+            unset::natural_person_limit,
+            unset::prevent_api_abuse,
+        > {
+            StockUseRuleBuilder {
+                max_coupons: unset::max_coupons,
+                max_amount: unset::max_amount,
+                max_coupons_per_user: unset::max_coupons_per_user,
+                natural_person_limit: unset::natural_person_limit,
+                prevent_api_abuse: unset::prevent_api_abuse,
+                optional: StockUseRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`StockUseRule`]; see [`StockUseRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct StockUseRuleBuilder<T1, T2, T3, T4, T5> {
+        max_coupons: T1,
+        max_amount: T2,
+        max_coupons_per_user: T3,
+        natural_person_limit: T4,
+        prevent_api_abuse: T5,
+        optional: StockUseRuleOptional,
+    }
+    impl StockUseRuleBuilder<i64, Fen, i64, bool, bool> {
+        /// The finished value.
+        pub fn build(self) -> StockUseRule {
+            StockUseRule {
+                max_coupons: self.max_coupons,
+                max_amount: self.max_amount,
+                max_coupons_per_user: self.max_coupons_per_user,
+                natural_person_limit: self.natural_person_limit,
+                prevent_api_abuse: self.prevent_api_abuse,
+                max_amount_by_day: self.optional.max_amount_by_day,
+            }
+        }
+    }
+    impl<T2, T3, T4, T5> StockUseRuleBuilder<unset::max_coupons, T2, T3, T4, T5> {
+        /// Sets [`max_coupons`](StockUseRule::max_coupons).
+        pub fn max_coupons(
+            self,
+            value: i64,
+        ) -> StockUseRuleBuilder<i64, T2, T3, T4, T5> {
+            StockUseRuleBuilder {
+                max_coupons: value,
+                max_amount: self.max_amount,
+                max_coupons_per_user: self.max_coupons_per_user,
+                natural_person_limit: self.natural_person_limit,
+                prevent_api_abuse: self.prevent_api_abuse,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> StockUseRuleBuilder<T1, unset::max_amount, T3, T4, T5> {
+        /// Sets [`max_amount`](StockUseRule::max_amount).
+        pub fn max_amount(self, value: Fen) -> StockUseRuleBuilder<T1, Fen, T3, T4, T5> {
+            StockUseRuleBuilder {
+                max_coupons: self.max_coupons,
+                max_amount: value,
+                max_coupons_per_user: self.max_coupons_per_user,
+                natural_person_limit: self.natural_person_limit,
+                prevent_api_abuse: self.prevent_api_abuse,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+    > StockUseRuleBuilder<T1, T2, unset::max_coupons_per_user, T4, T5> {
+        /// Sets [`max_coupons_per_user`](StockUseRule::max_coupons_per_user).
+        pub fn max_coupons_per_user(
+            self,
+            value: i64,
+        ) -> StockUseRuleBuilder<T1, T2, i64, T4, T5> {
+            StockUseRuleBuilder {
+                max_coupons: self.max_coupons,
+                max_amount: self.max_amount,
+                max_coupons_per_user: value,
+                natural_person_limit: self.natural_person_limit,
+                prevent_api_abuse: self.prevent_api_abuse,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+    > StockUseRuleBuilder<T1, T2, T3, unset::natural_person_limit, T5> {
+        /// Sets [`natural_person_limit`](StockUseRule::natural_person_limit).
+        pub fn natural_person_limit(
+            self,
+            value: bool,
+        ) -> StockUseRuleBuilder<T1, T2, T3, bool, T5> {
+            StockUseRuleBuilder {
+                max_coupons: self.max_coupons,
+                max_amount: self.max_amount,
+                max_coupons_per_user: self.max_coupons_per_user,
+                natural_person_limit: value,
+                prevent_api_abuse: self.prevent_api_abuse,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> StockUseRuleBuilder<T1, T2, T3, T4, unset::prevent_api_abuse> {
+        /// Sets [`prevent_api_abuse`](StockUseRule::prevent_api_abuse).
+        pub fn prevent_api_abuse(
+            self,
+            value: bool,
+        ) -> StockUseRuleBuilder<T1, T2, T3, T4, bool> {
+            StockUseRuleBuilder {
+                max_coupons: self.max_coupons,
+                max_amount: self.max_amount,
+                max_coupons_per_user: self.max_coupons_per_user,
+                natural_person_limit: self.natural_person_limit,
+                prevent_api_abuse: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct StockUseRuleOptional {
+        max_amount_by_day: Option<Fen>,
+    }
+    impl<T1, T2, T3, T4, T5> StockUseRuleBuilder<T1, T2, T3, T4, T5> {
+        /// Sets [`max_amount_by_day`](StockUseRule::max_amount_by_day).
+        pub fn max_amount_by_day(mut self, value: Fen) -> Self {
+            self.optional.max_amount_by_day = Some(value);
+            self
+        }
+    }
+    impl PatternInfo {
+        /// Starts a [`PatternInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> PatternInfoBuilder<unset::description> {
+            PatternInfoBuilder {
+                description: unset::description,
+                optional: PatternInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`PatternInfo`]; see [`PatternInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PatternInfoBuilder<T1> {
+        description: T1,
+        optional: PatternInfoOptional,
+    }
+    impl PatternInfoBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> PatternInfo {
+            PatternInfo {
+                description: self.description,
+                merchant_logo: self.optional.merchant_logo,
+                merchant_name: self.optional.merchant_name,
+                background_color: self.optional.background_color,
+                coupon_image: self.optional.coupon_image,
+                jump_target: self.optional.jump_target,
+                mini_program_appid: self.optional.mini_program_appid,
+                mini_program_path: self.optional.mini_program_path,
+            }
+        }
+    }
+    impl PatternInfoBuilder<unset::description> {
+        /// Sets [`description`](PatternInfo::description).
+        pub fn description(
+            self,
+            value: impl Into<String>,
+        ) -> PatternInfoBuilder<String> {
+            PatternInfoBuilder {
+                description: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PatternInfoOptional {
+        merchant_logo: Option<String>,
+        merchant_name: Option<String>,
+        background_color: Option<BackgroundColor>,
+        coupon_image: Option<String>,
+        jump_target: Option<JumpTarget>,
+        mini_program_appid: Option<AppId>,
+        mini_program_path: Option<String>,
+    }
+    impl<T1> PatternInfoBuilder<T1> {
+        /// Sets [`merchant_logo`](PatternInfo::merchant_logo).
+        pub fn merchant_logo(mut self, value: impl Into<String>) -> Self {
+            self.optional.merchant_logo = Some(value.into());
+            self
+        }
+        /// Sets [`merchant_name`](PatternInfo::merchant_name).
+        pub fn merchant_name(mut self, value: impl Into<String>) -> Self {
+            self.optional.merchant_name = Some(value.into());
+            self
+        }
+        /// Sets [`background_color`](PatternInfo::background_color).
+        pub fn background_color(mut self, value: impl Into<BackgroundColor>) -> Self {
+            self.optional.background_color = Some(value.into());
+            self
+        }
+        /// Sets [`coupon_image`](PatternInfo::coupon_image).
+        pub fn coupon_image(mut self, value: impl Into<String>) -> Self {
+            self.optional.coupon_image = Some(value.into());
+            self
+        }
+        /// Sets [`jump_target`](PatternInfo::jump_target).
+        pub fn jump_target(mut self, value: impl Into<JumpTarget>) -> Self {
+            self.optional.jump_target = Some(value.into());
+            self
+        }
+        /// Sets [`mini_program_appid`](PatternInfo::mini_program_appid).
+        pub fn mini_program_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_program_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_program_path`](PatternInfo::mini_program_path).
+        pub fn mini_program_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_program_path = Some(value.into());
+            self
+        }
+    }
+    impl FixAvailableTime {
+        /// Starts a [`FixAvailableTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> FixAvailableTimeBuilder<unset::begin_time> {
+            FixAvailableTimeBuilder {
+                begin_time: unset::begin_time,
+                optional: FixAvailableTimeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`FixAvailableTime`]; see [`FixAvailableTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct FixAvailableTimeBuilder<T1> {
+        begin_time: T1,
+        optional: FixAvailableTimeOptional,
+    }
+    impl FixAvailableTimeBuilder<i64> {
+        /// The finished value.
+        pub fn build(self) -> FixAvailableTime {
+            FixAvailableTime {
+                begin_time: self.begin_time,
+                available_week_day: self.optional.available_week_day,
+                end_time: self.optional.end_time,
+            }
+        }
+    }
+    impl FixAvailableTimeBuilder<unset::begin_time> {
+        /// Sets [`begin_time`](FixAvailableTime::begin_time).
+        pub fn begin_time(self, value: i64) -> FixAvailableTimeBuilder<i64> {
+            FixAvailableTimeBuilder {
+                begin_time: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct FixAvailableTimeOptional {
+        available_week_day: Vec<i64>,
+        end_time: Option<i64>,
+    }
+    impl<T1> FixAvailableTimeBuilder<T1> {
+        /// Sets [`available_week_day`](FixAvailableTime::available_week_day).
+        pub fn available_week_day(mut self, value: Vec<i64>) -> Self {
+            self.optional.available_week_day = value;
+            self
+        }
+        /// Sets [`end_time`](FixAvailableTime::end_time).
+        pub fn end_time(mut self, value: i64) -> Self {
+            self.optional.end_time = Some(value);
+            self
+        }
+    }
+    impl CouponAvailableTime {
+        /// Starts a [`CouponAvailableTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponAvailableTimeBuilder {
+            CouponAvailableTimeBuilder {
+                optional: CouponAvailableTimeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponAvailableTime`]; see [`CouponAvailableTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponAvailableTimeBuilder {
+        optional: CouponAvailableTimeOptional,
+    }
+    impl CouponAvailableTimeBuilder {
+        /// The finished value.
+        pub fn build(self) -> CouponAvailableTime {
+            CouponAvailableTime {
+                fix_available_time: self.optional.fix_available_time,
+                second_day_available: self.optional.second_day_available,
+                available_time_after_receive: self.optional.available_time_after_receive,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponAvailableTimeOptional {
+        fix_available_time: Option<FixAvailableTime>,
+        second_day_available: Option<bool>,
+        available_time_after_receive: Option<i64>,
+    }
+    impl CouponAvailableTimeBuilder {
+        /// Sets [`fix_available_time`](CouponAvailableTime::fix_available_time).
+        pub fn fix_available_time(mut self, value: FixAvailableTime) -> Self {
+            self.optional.fix_available_time = Some(value);
+            self
+        }
+        /// Sets [`second_day_available`](CouponAvailableTime::second_day_available).
+        pub fn second_day_available(mut self, value: bool) -> Self {
+            self.optional.second_day_available = Some(value);
+            self
+        }
+        /// Sets [`available_time_after_receive`](CouponAvailableTime::available_time_after_receive).
+        pub fn available_time_after_receive(mut self, value: i64) -> Self {
+            self.optional.available_time_after_receive = Some(value);
+            self
+        }
+    }
+    impl FixedNormalCoupon {
+        /// Starts a [`FixedNormalCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> FixedNormalCouponBuilder<
+            unset::coupon_amount,
+            unset::transaction_minimum,
+        > {
+            FixedNormalCouponBuilder {
+                coupon_amount: unset::coupon_amount,
+                transaction_minimum: unset::transaction_minimum,
+            }
+        }
+    }
+    /// Builds a [`FixedNormalCoupon`]; see [`FixedNormalCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct FixedNormalCouponBuilder<T1, T2> {
+        coupon_amount: T1,
+        transaction_minimum: T2,
+    }
+    impl FixedNormalCouponBuilder<Fen, Fen> {
+        /// The finished value.
+        pub fn build(self) -> FixedNormalCoupon {
+            FixedNormalCoupon {
+                coupon_amount: self.coupon_amount,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T2> FixedNormalCouponBuilder<unset::coupon_amount, T2> {
+        /// Sets [`coupon_amount`](FixedNormalCoupon::coupon_amount).
+        pub fn coupon_amount(self, value: Fen) -> FixedNormalCouponBuilder<Fen, T2> {
+            FixedNormalCouponBuilder {
+                coupon_amount: value,
+                transaction_minimum: self.transaction_minimum,
+            }
+        }
+    }
+    impl<T1> FixedNormalCouponBuilder<T1, unset::transaction_minimum> {
+        /// Sets [`transaction_minimum`](FixedNormalCoupon::transaction_minimum).
+        pub fn transaction_minimum(
+            self,
+            value: Fen,
+        ) -> FixedNormalCouponBuilder<T1, Fen> {
+            FixedNormalCouponBuilder {
+                coupon_amount: self.coupon_amount,
+                transaction_minimum: value,
+            }
+        }
+    }
+    impl DiscountCoupon {
+        /// Starts a [`DiscountCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> DiscountCouponBuilder {
+            DiscountCouponBuilder {
+                optional: DiscountCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`DiscountCoupon`]; see [`DiscountCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DiscountCouponBuilder {
+        optional: DiscountCouponOptional,
+    }
+    impl DiscountCouponBuilder {
+        /// The finished value.
+        pub fn build(self) -> DiscountCoupon {
+            DiscountCoupon {
+                discount_amount_max: self.optional.discount_amount_max,
+                discount_percent: self.optional.discount_percent,
+                transaction_minimum: self.optional.transaction_minimum,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct DiscountCouponOptional {
+        discount_amount_max: Option<Fen>,
+        discount_percent: Option<i64>,
+        transaction_minimum: Option<Fen>,
+    }
+    impl DiscountCouponBuilder {
+        /// Sets [`discount_amount_max`](DiscountCoupon::discount_amount_max).
+        pub fn discount_amount_max(mut self, value: Fen) -> Self {
+            self.optional.discount_amount_max = Some(value);
+            self
+        }
+        /// Sets [`discount_percent`](DiscountCoupon::discount_percent).
+        pub fn discount_percent(mut self, value: i64) -> Self {
+            self.optional.discount_percent = Some(value);
+            self
+        }
+        /// Sets [`transaction_minimum`](DiscountCoupon::transaction_minimum).
+        pub fn transaction_minimum(mut self, value: Fen) -> Self {
+            self.optional.transaction_minimum = Some(value);
+            self
+        }
+    }
+    impl ExchangeCoupon {
+        /// Starts a [`ExchangeCoupon`]; `build` is there once all that is required is given.
+        pub fn builder() -> ExchangeCouponBuilder {
+            ExchangeCouponBuilder {
+                optional: ExchangeCouponOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ExchangeCoupon`]; see [`ExchangeCoupon::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ExchangeCouponBuilder {
+        optional: ExchangeCouponOptional,
+    }
+    impl ExchangeCouponBuilder {
+        /// The finished value.
+        pub fn build(self) -> ExchangeCoupon {
+            ExchangeCoupon {
+                single_price_max: self.optional.single_price_max,
+                exchange_price: self.optional.exchange_price,
+                transaction_minimum: self.optional.transaction_minimum,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ExchangeCouponOptional {
+        single_price_max: Option<Fen>,
+        exchange_price: Option<Fen>,
+        transaction_minimum: Option<Fen>,
+    }
+    impl ExchangeCouponBuilder {
+        /// Sets [`single_price_max`](ExchangeCoupon::single_price_max).
+        pub fn single_price_max(mut self, value: Fen) -> Self {
+            self.optional.single_price_max = Some(value);
+            self
+        }
+        /// Sets [`exchange_price`](ExchangeCoupon::exchange_price).
+        pub fn exchange_price(mut self, value: Fen) -> Self {
+            self.optional.exchange_price = Some(value);
+            self
+        }
+        /// Sets [`transaction_minimum`](ExchangeCoupon::transaction_minimum).
+        pub fn transaction_minimum(mut self, value: Fen) -> Self {
+            self.optional.transaction_minimum = Some(value);
+            self
+        }
+    }
+    impl LimitCard {
+        /// Starts a [`LimitCard`]; `build` is there once all that is required is given.
+        pub fn builder() -> LimitCardBuilder<unset::name, unset::bin> {
+            LimitCardBuilder {
+                name: unset::name,
+                bin: unset::bin,
+            }
+        }
+    }
+    /// Builds a [`LimitCard`]; see [`LimitCard::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct LimitCardBuilder<T1, T2> {
+        name: T1,
+        bin: T2,
+    }
+    impl LimitCardBuilder<String, Vec<String>> {
+        /// The finished value.
+        pub fn build(self) -> LimitCard {
+            LimitCard {
+                name: self.name,
+                bin: self.bin,
+            }
+        }
+    }
+    impl<T2> LimitCardBuilder<unset::name, T2> {
+        /// Sets [`name`](LimitCard::name).
+        pub fn name(self, value: impl Into<String>) -> LimitCardBuilder<String, T2> {
+            LimitCardBuilder {
+                name: value.into(),
+                bin: self.bin,
+            }
+        }
+    }
+    impl<T1> LimitCardBuilder<T1, unset::bin> {
+        /// Sets [`bin`](LimitCard::bin).
+        pub fn bin(self, value: Vec<String>) -> LimitCardBuilder<T1, Vec<String>> {
+            LimitCardBuilder {
+                name: self.name,
+                bin: value,
+            }
+        }
+    }
+    impl CouponUseRule {
+        /// Starts a [`CouponUseRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> CouponUseRuleBuilder<unset::available_merchants> {
+            CouponUseRuleBuilder {
+                available_merchants: unset::available_merchants,
+                optional: CouponUseRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CouponUseRule`]; see [`CouponUseRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CouponUseRuleBuilder<T1> {
+        available_merchants: T1,
+        optional: CouponUseRuleOptional,
+    }
+    impl CouponUseRuleBuilder<Vec<MchId>> {
+        /// The finished value.
+        pub fn build(self) -> CouponUseRule {
+            CouponUseRule {
+                available_merchants: self.available_merchants,
+                coupon_available_time: self.optional.coupon_available_time,
+                fixed_normal_coupon: self.optional.fixed_normal_coupon,
+                discount_coupon: self.optional.discount_coupon,
+                exchange_coupon: self.optional.exchange_coupon,
+                goods_tag: self.optional.goods_tag,
+                limit_pay: self.optional.limit_pay,
+                limit_card: self.optional.limit_card,
+                trade_type: self.optional.trade_type,
+                combine_use: self.optional.combine_use,
+                available_items: self.optional.available_items,
+                unavailable_items: self.optional.unavailable_items,
+            }
+        }
+    }
+    impl CouponUseRuleBuilder<unset::available_merchants> {
+        /// Sets [`available_merchants`](CouponUseRule::available_merchants).
+        pub fn available_merchants(
+            self,
+            value: Vec<MchId>,
+        ) -> CouponUseRuleBuilder<Vec<MchId>> {
+            CouponUseRuleBuilder {
+                available_merchants: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CouponUseRuleOptional {
+        coupon_available_time: Option<CouponAvailableTime>,
+        fixed_normal_coupon: Option<FixedNormalCoupon>,
+        discount_coupon: Option<DiscountCoupon>,
+        exchange_coupon: Option<ExchangeCoupon>,
+        goods_tag: Vec<String>,
+        limit_pay: Vec<String>,
+        limit_card: Option<LimitCard>,
+        trade_type: Vec<TradeType>,
+        combine_use: Option<bool>,
+        available_items: Vec<String>,
+        unavailable_items: Vec<String>,
+    }
+    impl<T1> CouponUseRuleBuilder<T1> {
+        /// Sets [`coupon_available_time`](CouponUseRule::coupon_available_time).
+        pub fn coupon_available_time(mut self, value: CouponAvailableTime) -> Self {
+            self.optional.coupon_available_time = Some(value);
+            self
+        }
+        /// Sets [`fixed_normal_coupon`](CouponUseRule::fixed_normal_coupon).
+        pub fn fixed_normal_coupon(mut self, value: FixedNormalCoupon) -> Self {
+            self.optional.fixed_normal_coupon = Some(value);
+            self
+        }
+        /// Sets [`discount_coupon`](CouponUseRule::discount_coupon).
+        pub fn discount_coupon(mut self, value: DiscountCoupon) -> Self {
+            self.optional.discount_coupon = Some(value);
+            self
+        }
+        /// Sets [`exchange_coupon`](CouponUseRule::exchange_coupon).
+        pub fn exchange_coupon(mut self, value: ExchangeCoupon) -> Self {
+            self.optional.exchange_coupon = Some(value);
+            self
+        }
+        /// Sets [`goods_tag`](CouponUseRule::goods_tag).
+        pub fn goods_tag(mut self, value: Vec<String>) -> Self {
+            self.optional.goods_tag = value;
+            self
+        }
+        /// Sets [`limit_pay`](CouponUseRule::limit_pay).
+        pub fn limit_pay(mut self, value: Vec<String>) -> Self {
+            self.optional.limit_pay = value;
+            self
+        }
+        /// Sets [`limit_card`](CouponUseRule::limit_card).
+        pub fn limit_card(mut self, value: LimitCard) -> Self {
+            self.optional.limit_card = Some(value);
+            self
+        }
+        /// Sets [`trade_type`](CouponUseRule::trade_type).
+        pub fn trade_type(mut self, value: Vec<TradeType>) -> Self {
+            self.optional.trade_type = value;
+            self
+        }
+        /// Sets [`combine_use`](CouponUseRule::combine_use).
+        pub fn combine_use(mut self, value: bool) -> Self {
+            self.optional.combine_use = Some(value);
+            self
+        }
+        /// Sets [`available_items`](CouponUseRule::available_items).
+        pub fn available_items(mut self, value: Vec<String>) -> Self {
+            self.optional.available_items = value;
+            self
+        }
+        /// Sets [`unavailable_items`](CouponUseRule::unavailable_items).
+        pub fn unavailable_items(mut self, value: Vec<String>) -> Self {
+            self.optional.unavailable_items = value;
+            self
+        }
+    }
+}
+
 mod spec {
     use crate::operation::*;
     pub(super) static CREATE_COUPON_STOCK: Spec = Spec {
@@ -1799,6 +4034,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/favor/coupon-stocks",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -1940,6 +4176,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::Product {
                 factors: &[
@@ -2226,6 +4463,7 @@ mod spec {
         source: &["https://wechatpay.im/openapi/v3/marketing/favor/callbacks"],
         method: Method::Get,
         path: "/v3/marketing/favor/callbacks",
+        brand_path: None,
         query: &["mchid"],
         header: &[],
         body: Body::None,
@@ -2245,6 +4483,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2317,6 +4556,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_11.shtml"],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}/refund-flow",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -2336,6 +4576,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2396,6 +4637,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}/refund-flow-by-day",
+        brand_path: None,
         query: &["bill_date"],
         header: &[],
         body: Body::None,
@@ -2427,6 +4669,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2489,6 +4732,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}",
+        brand_path: None,
         query: &["stock_creator_mchid"],
         header: &[],
         body: Body::None,
@@ -2519,6 +4763,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2596,6 +4841,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_10.shtml"],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}/use-flow",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -2615,6 +4861,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2680,6 +4927,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}/use-flow-by-day",
+        brand_path: None,
         query: &["bill_date"],
         header: &[],
         body: Body::None,
@@ -2711,6 +4959,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2773,6 +5022,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/favor/users/{openid}/coupons/{coupon_id}",
+        brand_path: None,
         query: &["appid"],
         header: &[],
         body: Body::None,
@@ -2814,6 +5064,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -2907,6 +5158,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_8.shtml"],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}/items",
+        brand_path: None,
         query: &["offset", "limit", "stock_creator_mchid"],
         header: &[],
         body: Body::None,
@@ -2959,6 +5211,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -3044,6 +5297,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_7.shtml"],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks/{stock_id}/merchants",
+        brand_path: None,
         query: &["offset", "limit", "stock_creator_mchid"],
         header: &[],
         body: Body::None,
@@ -3096,6 +5350,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -3184,6 +5439,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/favor/stocks",
+        brand_path: None,
         query: &[
             "offset",
             "limit",
@@ -3261,6 +5517,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -3342,6 +5599,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/favor/users/{openid}/coupons",
+        brand_path: None,
         query: &[
             "appid",
             "stock_id",
@@ -3462,6 +5720,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::AtLeastOne(&["/creator_mchid", "/sender_mchid", "/available_mchid"]),
         ],
@@ -3563,6 +5822,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_13.shtml"],
         method: Method::Post,
         path: "/v3/marketing/favor/stocks/{stock_id}/pause",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3593,6 +5853,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -3677,6 +5938,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_14.shtml"],
         method: Method::Post,
         path: "/v3/marketing/favor/stocks/{stock_id}/restart",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3707,6 +5969,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,
@@ -3789,6 +6052,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/favor/users/{openid}/coupons",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -3885,6 +6149,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("out_request_no"),
         page: None,
@@ -4069,6 +6334,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_12.shtml"],
         method: Method::Post,
         path: "/v3/marketing/favor/callbacks",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4107,6 +6373,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,
@@ -4172,6 +6439,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_1_3.shtml"],
         method: Method::Post,
         path: "/v3/marketing/favor/stocks/{stock_id}/start",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4202,6 +6470,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -4302,6 +6571,7 @@ mod spec {
         source: &["https://github.com/wechatpay-apiv3/wechatpay-go"],
         method: Method::Post,
         path: "/v3/marketing/favor/stocks/{stock_id}/stop",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4332,6 +6602,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,
@@ -4408,6 +6679,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/favor/stocks/{stock_id}/modify-goods-id",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -4468,6 +6740,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[Rule::AtLeastOne(&["/add_goods_id_list", "/delete_goods_id_list"])],
         idempotency: Idempotency::None,
         page: None,
@@ -4548,6 +6821,7 @@ mod spec {
         source: &["https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_0_1.shtml"],
         method: Method::Post,
         path: "/v3/marketing/favor/media/image-upload",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Multipart,
@@ -4575,6 +6849,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,

@@ -31,6 +31,13 @@ pub mod partnerships;
 #[cfg(feature = "paygiftactivity")]
 pub mod paygiftactivity;
 
+/// Product coupons (商品券).
+///
+/// Coupons of a brand, run by a partner for it or by the brand itself
+/// (`/v3/marketing/partner/product-coupon`): what newcomers use since merchant coupons take none.
+#[cfg(feature = "product_coupon")]
+pub mod product_coupon;
+
 mod error_code;
 
 pub use error_code::{COMMON_ERRORS, ErrorCode, UnrecognizedErrorCode};
@@ -48,6 +55,8 @@ pub const FAMILIES: &[(&str, &[&Spec])] = &[
     ("partnerships", partnerships::OPERATIONS),
     #[cfg(feature = "paygiftactivity")]
     ("paygiftactivity", paygiftactivity::OPERATIONS),
+    #[cfg(feature = "product_coupon")]
+    ("product_coupon", product_coupon::OPERATIONS),
 ];
 
 /// The operations of all families that are switched on.
@@ -62,6 +71,8 @@ pub fn notifications() -> impl Iterator<Item = &'static EventSpec> {
         busifavor::NOTIFICATIONS,
         #[cfg(feature = "favor")]
         favor::NOTIFICATIONS,
+        #[cfg(feature = "product_coupon")]
+        product_coupon::NOTIFICATIONS,
     ];
     ALL.iter().flat_map(|notifications| notifications.iter().copied())
 }
@@ -76,6 +87,7 @@ macro_rules! for_each_operation {
         $crate::__each_of_favor! { operation $call }
         $crate::__each_of_partnerships! { operation $call }
         $crate::__each_of_paygiftactivity! { operation $call }
+        $crate::__each_of_product_coupon! { operation $call }
     };
 }
 
@@ -89,6 +101,7 @@ macro_rules! for_each_payload {
         $crate::__each_of_favor! { payload $call }
         $crate::__each_of_partnerships! { payload $call }
         $crate::__each_of_paygiftactivity! { payload $call }
+        $crate::__each_of_product_coupon! { payload $call }
     };
 }
 
@@ -234,5 +247,62 @@ macro_rules! __each_of_paygiftactivity {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __each_of_paygiftactivity {
+    ($kind:ident $call:ident) => {};
+}
+
+#[cfg(feature = "product_coupon")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_product_coupon {
+    (operation $call:ident) => {
+        $call! { $crate::product_coupon::AssociateBundleStores }
+        $call! { $crate::product_coupon::AssociateStores }
+        $call! { $crate::product_coupon::ConfirmCoupon }
+        $call! { $crate::product_coupon::CreateImageTask }
+        $call! { $crate::product_coupon::CreateProductCoupon }
+        $call! { $crate::product_coupon::CreateStock }
+        $call! { $crate::product_coupon::CreateStockBundle }
+        $call! { $crate::product_coupon::DeactivateCoupon }
+        $call! { $crate::product_coupon::DeactivateCouponBundle }
+        $call! { $crate::product_coupon::DeactivateProductCoupon }
+        $call! { $crate::product_coupon::DeactivateStock }
+        $call! { $crate::product_coupon::DisassociateBundleStores }
+        $call! { $crate::product_coupon::DisassociateStores }
+        $call! { $crate::product_coupon::GetImageTask }
+        $call! { $crate::product_coupon::GetNotifyConfig }
+        $call! { $crate::product_coupon::GetProductCoupon }
+        $call! { $crate::product_coupon::GetStock }
+        $call! { $crate::product_coupon::GetUserCoupon }
+        $call! { $crate::product_coupon::ListAssociatedStores }
+        $call! { $crate::product_coupon::ListStocks }
+        $call! { $crate::product_coupon::ListUserCoupons }
+        $call! { $crate::product_coupon::PreSendCoupon }
+        $call! { $crate::product_coupon::PreSendCouponBundle }
+        $call! { $crate::product_coupon::ReturnCoupon }
+        $call! { $crate::product_coupon::SendCoupon }
+        $call! { $crate::product_coupon::SendCouponBundle }
+        $call! { $crate::product_coupon::SetNotifyConfig }
+        $call! { $crate::product_coupon::UpdateProductCoupon }
+        $call! { $crate::product_coupon::UpdateStock }
+        $call! { $crate::product_coupon::UpdateStockBudget }
+        $call! { $crate::product_coupon::UpdateStockBundle }
+        $call! { $crate::product_coupon::UpdateStockBundleBudget }
+        $call! { $crate::product_coupon::UploadCouponCodes }
+        $call! { $crate::product_coupon::UploadImage }
+        $call! { $crate::product_coupon::UseCoupon }
+    };
+    (payload $call:ident) => {
+        $call! { $crate::product_coupon::BrandCouponSend }
+        $call! { $crate::product_coupon::CouponReturn }
+        $call! { $crate::product_coupon::CouponSend }
+        $call! { $crate::product_coupon::CouponUse }
+        $call! { $crate::product_coupon::ImageGeneration }
+    };
+}
+
+#[cfg(not(feature = "product_coupon"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_of_product_coupon {
     ($kind:ident $call:ident) => {};
 }

@@ -27,14 +27,13 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[];
 /// <https://pay.weixin.qq.com/docs/merchant/apis/commissioned-marketing/partnerships/build-partnerships.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/partnerships/build>
 #[doc(alias = "建立合作关系")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreatePartnership {
     /// Request number, unique for the merchant: letters, digits, `|`, `_`, `*` and `-` (业务请求幂等值). It
     /// travels as a header. 1–48 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example:
     /// `12345`.
     #[serde(rename = "Idempotency-Key")]
-    #[builder(into)]
     pub idempotency_key: OutRequestNo,
     /// Who may hand the coupons out (合作方信息). Required.
     pub partner: Partner,
@@ -63,7 +62,7 @@ impl Operation for CreatePartnership {
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_5_3.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/partnerships>
 #[doc(alias = "查询合作关系列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListPartnerships {
     /// How many on a page, at most 50 (分页大小). 1 to 50. Optional. Default: `20`. Example: `5`.
@@ -139,14 +138,13 @@ pub struct ListPartnershipsResponse {
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_5_2.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/partnerships/terminate>
 #[doc(alias = "终止合作关系")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct TerminatePartnership {
     /// Request number, unique for the merchant: letters, digits, `|`, `_`, `*` and `-` (业务请求幂等值). It
     /// travels as a header. 1–48 characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example:
     /// `12345`.
     #[serde(rename = "Idempotency-Key")]
-    #[builder(into)]
     pub idempotency_key: OutRequestNo,
     /// Who may hand the coupons out no longer (合作方信息). Required.
     pub partner: Partner,
@@ -199,36 +197,31 @@ open_enum! {
 }
 
 /// Who may hand out the coupons of another merchant (合作方信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Partner {
     /// What kind of partner it is (合作方类别). Required.
     #[serde(rename = "type")]
-    #[builder(into)]
     pub type_: PartnerType,
     /// The app (合作方 APPID). Needed for `APPID`. 1–32 characters. Optional. Example:
     /// `wx4e1916a585d1f4e9`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub appid: Option<AppId>,
     /// The merchant (合作方商户 ID). Needed for `MERCHANT`. 8–15 characters. Optional. Example:
     /// `2480029552`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub merchant_id: Option<MchId>,
 }
 
 /// What the partner may use (被授权数据).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AuthorizedData {
     /// What is lent (授权业务类别). Required.
-    #[builder(into)]
     pub business_type: BusinessType,
     /// The stock (授权批次 ID). Needed for both kinds of stock. 1–20 characters. Optional. Example:
     /// `2433405`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub stock_id: Option<StockId>,
 }
 
@@ -258,6 +251,322 @@ pub struct Partnership {
     pub update_time: Timestamp,
 }
 
+/// What the `builder` functions of this family give.
+pub mod builders {
+    use super::*;
+    #[doc(hidden)]
+    #[allow(
+        non_camel_case_types,
+        reason = "each is called as the field that it stands for"
+    )]
+    pub mod unset {
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct authorized_data;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct business_type;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct idempotency_key;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct partner;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct type_;
+    }
+    impl CreatePartnership {
+        /// Starts a [`CreatePartnership`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreatePartnershipBuilder<
+            unset::idempotency_key,
+            unset::partner,
+            unset::authorized_data,
+        > {
+            CreatePartnershipBuilder {
+                idempotency_key: unset::idempotency_key,
+                partner: unset::partner,
+                authorized_data: unset::authorized_data,
+            }
+        }
+    }
+    /// Builds a [`CreatePartnership`]; see [`CreatePartnership::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreatePartnershipBuilder<T1, T2, T3> {
+        idempotency_key: T1,
+        partner: T2,
+        authorized_data: T3,
+    }
+    impl CreatePartnershipBuilder<OutRequestNo, Partner, AuthorizedData> {
+        /// The finished value.
+        pub fn build(self) -> CreatePartnership {
+            CreatePartnership {
+                idempotency_key: self.idempotency_key,
+                partner: self.partner,
+                authorized_data: self.authorized_data,
+            }
+        }
+    }
+    impl<T2, T3> CreatePartnershipBuilder<unset::idempotency_key, T2, T3> {
+        /// Sets [`idempotency_key`](CreatePartnership::idempotency_key).
+        pub fn idempotency_key(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> CreatePartnershipBuilder<OutRequestNo, T2, T3> {
+            CreatePartnershipBuilder {
+                idempotency_key: value.into(),
+                partner: self.partner,
+                authorized_data: self.authorized_data,
+            }
+        }
+    }
+    impl<T1, T3> CreatePartnershipBuilder<T1, unset::partner, T3> {
+        /// Sets [`partner`](CreatePartnership::partner).
+        pub fn partner(
+            self,
+            value: Partner,
+        ) -> CreatePartnershipBuilder<T1, Partner, T3> {
+            CreatePartnershipBuilder {
+                idempotency_key: self.idempotency_key,
+                partner: value,
+                authorized_data: self.authorized_data,
+            }
+        }
+    }
+    impl<T1, T2> CreatePartnershipBuilder<T1, T2, unset::authorized_data> {
+        /// Sets [`authorized_data`](CreatePartnership::authorized_data).
+        pub fn authorized_data(
+            self,
+            value: AuthorizedData,
+        ) -> CreatePartnershipBuilder<T1, T2, AuthorizedData> {
+            CreatePartnershipBuilder {
+                idempotency_key: self.idempotency_key,
+                partner: self.partner,
+                authorized_data: value,
+            }
+        }
+    }
+    impl ListPartnerships {
+        /// Starts a [`ListPartnerships`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListPartnershipsBuilder {
+            ListPartnershipsBuilder {
+                optional: ListPartnershipsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListPartnerships`]; see [`ListPartnerships::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListPartnershipsBuilder {
+        optional: ListPartnershipsOptional,
+    }
+    impl ListPartnershipsBuilder {
+        /// The finished value.
+        pub fn build(self) -> ListPartnerships {
+            ListPartnerships {
+                limit: self.optional.limit,
+                offset: self.optional.offset,
+                partner: self.optional.partner,
+                authorized_data: self.optional.authorized_data,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListPartnershipsOptional {
+        limit: Option<i64>,
+        offset: Option<i64>,
+        partner: Option<Partner>,
+        authorized_data: Option<AuthorizedData>,
+    }
+    impl ListPartnershipsBuilder {
+        /// Sets [`limit`](ListPartnerships::limit).
+        pub fn limit(mut self, value: i64) -> Self {
+            self.optional.limit = Some(value);
+            self
+        }
+        /// Sets [`offset`](ListPartnerships::offset).
+        pub fn offset(mut self, value: i64) -> Self {
+            self.optional.offset = Some(value);
+            self
+        }
+        /// Sets [`partner`](ListPartnerships::partner).
+        pub fn partner(mut self, value: Partner) -> Self {
+            self.optional.partner = Some(value);
+            self
+        }
+        /// Sets [`authorized_data`](ListPartnerships::authorized_data).
+        pub fn authorized_data(mut self, value: AuthorizedData) -> Self {
+            self.optional.authorized_data = Some(value);
+            self
+        }
+    }
+    impl TerminatePartnership {
+        /// Starts a [`TerminatePartnership`]; `build` is there once all that is required is given.
+        pub fn builder() -> TerminatePartnershipBuilder<
+            unset::idempotency_key,
+            unset::partner,
+            unset::authorized_data,
+        > {
+            TerminatePartnershipBuilder {
+                idempotency_key: unset::idempotency_key,
+                partner: unset::partner,
+                authorized_data: unset::authorized_data,
+            }
+        }
+    }
+    /// Builds a [`TerminatePartnership`]; see [`TerminatePartnership::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct TerminatePartnershipBuilder<T1, T2, T3> {
+        idempotency_key: T1,
+        partner: T2,
+        authorized_data: T3,
+    }
+    impl TerminatePartnershipBuilder<OutRequestNo, Partner, AuthorizedData> {
+        /// The finished value.
+        pub fn build(self) -> TerminatePartnership {
+            TerminatePartnership {
+                idempotency_key: self.idempotency_key,
+                partner: self.partner,
+                authorized_data: self.authorized_data,
+            }
+        }
+    }
+    impl<T2, T3> TerminatePartnershipBuilder<unset::idempotency_key, T2, T3> {
+        /// Sets [`idempotency_key`](TerminatePartnership::idempotency_key).
+        pub fn idempotency_key(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> TerminatePartnershipBuilder<OutRequestNo, T2, T3> {
+            TerminatePartnershipBuilder {
+                idempotency_key: value.into(),
+                partner: self.partner,
+                authorized_data: self.authorized_data,
+            }
+        }
+    }
+    impl<T1, T3> TerminatePartnershipBuilder<T1, unset::partner, T3> {
+        /// Sets [`partner`](TerminatePartnership::partner).
+        pub fn partner(
+            self,
+            value: Partner,
+        ) -> TerminatePartnershipBuilder<T1, Partner, T3> {
+            TerminatePartnershipBuilder {
+                idempotency_key: self.idempotency_key,
+                partner: value,
+                authorized_data: self.authorized_data,
+            }
+        }
+    }
+    impl<T1, T2> TerminatePartnershipBuilder<T1, T2, unset::authorized_data> {
+        /// Sets [`authorized_data`](TerminatePartnership::authorized_data).
+        pub fn authorized_data(
+            self,
+            value: AuthorizedData,
+        ) -> TerminatePartnershipBuilder<T1, T2, AuthorizedData> {
+            TerminatePartnershipBuilder {
+                idempotency_key: self.idempotency_key,
+                partner: self.partner,
+                authorized_data: value,
+            }
+        }
+    }
+    impl Partner {
+        /// Starts a [`Partner`]; `build` is there once all that is required is given.
+        pub fn builder() -> PartnerBuilder<unset::type_> {
+            PartnerBuilder {
+                type_: unset::type_,
+                optional: PartnerOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`Partner`]; see [`Partner::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PartnerBuilder<T1> {
+        type_: T1,
+        optional: PartnerOptional,
+    }
+    impl PartnerBuilder<PartnerType> {
+        /// The finished value.
+        pub fn build(self) -> Partner {
+            Partner {
+                type_: self.type_,
+                appid: self.optional.appid,
+                merchant_id: self.optional.merchant_id,
+            }
+        }
+    }
+    impl PartnerBuilder<unset::type_> {
+        /// Sets [`type_`](Partner::type_).
+        pub fn type_(
+            self,
+            value: impl Into<PartnerType>,
+        ) -> PartnerBuilder<PartnerType> {
+            PartnerBuilder {
+                type_: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PartnerOptional {
+        appid: Option<AppId>,
+        merchant_id: Option<MchId>,
+    }
+    impl<T1> PartnerBuilder<T1> {
+        /// Sets [`appid`](Partner::appid).
+        pub fn appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.appid = Some(value.into());
+            self
+        }
+        /// Sets [`merchant_id`](Partner::merchant_id).
+        pub fn merchant_id(mut self, value: impl Into<MchId>) -> Self {
+            self.optional.merchant_id = Some(value.into());
+            self
+        }
+    }
+    impl AuthorizedData {
+        /// Starts a [`AuthorizedData`]; `build` is there once all that is required is given.
+        pub fn builder() -> AuthorizedDataBuilder<unset::business_type> {
+            AuthorizedDataBuilder {
+                business_type: unset::business_type,
+                optional: AuthorizedDataOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AuthorizedData`]; see [`AuthorizedData::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AuthorizedDataBuilder<T1> {
+        business_type: T1,
+        optional: AuthorizedDataOptional,
+    }
+    impl AuthorizedDataBuilder<BusinessType> {
+        /// The finished value.
+        pub fn build(self) -> AuthorizedData {
+            AuthorizedData {
+                business_type: self.business_type,
+                stock_id: self.optional.stock_id,
+            }
+        }
+    }
+    impl AuthorizedDataBuilder<unset::business_type> {
+        /// Sets [`business_type`](AuthorizedData::business_type).
+        pub fn business_type(
+            self,
+            value: impl Into<BusinessType>,
+        ) -> AuthorizedDataBuilder<BusinessType> {
+            AuthorizedDataBuilder {
+                business_type: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AuthorizedDataOptional {
+        stock_id: Option<StockId>,
+    }
+    impl<T1> AuthorizedDataBuilder<T1> {
+        /// Sets [`stock_id`](AuthorizedData::stock_id).
+        pub fn stock_id(mut self, value: impl Into<StockId>) -> Self {
+            self.optional.stock_id = Some(value.into());
+            self
+        }
+    }
+}
+
 mod spec {
     use crate::operation::*;
     pub(super) static CREATE_PARTNERSHIP: Spec = Spec {
@@ -271,6 +580,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partnerships/build",
+        brand_path: None,
         query: &[],
         header: &["Idempotency-Key"],
         body: Body::Json,
@@ -315,6 +625,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/partner/type",
@@ -379,6 +690,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/partnerships",
+        brand_path: None,
         query: &["limit", "offset", "partner", "authorized_data"],
         header: &[],
         body: Body::None,
@@ -423,6 +735,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -471,6 +784,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/partnerships/terminate",
+        brand_path: None,
         query: &[],
         header: &["Idempotency-Key"],
         body: Body::Json,
@@ -515,6 +829,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::RequiredIf {
                 at: "/partner/type",

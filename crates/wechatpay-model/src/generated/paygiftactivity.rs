@@ -33,18 +33,16 @@ pub const NOTIFICATIONS: &[&EventSpec] = &[];
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_7_8.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities/%7Bactivity_id%7D/merchants/add>
 #[doc(alias = "新增活动发券商户号")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AddActivityMerchants {
     /// Activity to change (活动 id). 1–20 characters. Required. Example: `10028001`.
-    #[builder(into)]
     pub activity_id: String,
     /// Merchants that are to show the activity too, 500 at most (发券商户号). 1–500 items, each 8–15
     /// characters. Required. Example: `["100123456"]`.
     pub merchant_id_list: Vec<MchId>,
     /// Request number, unique for the merchant: letters, digits, `|`, `_`, `*` and `-` (请求业务单据号). 1–128
     /// characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example: `100002322019090134234sfdf`.
-    #[builder(into)]
     pub add_request_no: OutRequestNo,
 }
 
@@ -92,7 +90,7 @@ pub struct AddActivityMerchantsResponse {
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_7_2.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/unique-threshold-activity>
 #[doc(alias = "创建全场满额送活动")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct CreateActivity {
     /// Its name, looks and time (活动基本信息). Required.
@@ -132,18 +130,16 @@ pub struct CreateActivityResponse {
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_7_10.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities/%7Bactivity_id%7D/merchants/delete>
 #[doc(alias = "删除活动发券商户号")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct DeleteActivityMerchants {
     /// Activity to change (活动 id). 1–20 characters. Required. Example: `10028001`.
-    #[builder(into)]
     pub activity_id: String,
     /// Merchants that are to show the activity no longer, 500 at most (发券商户号). 1–500 items, each 8–15
     /// characters. Required. Example: `["100123456"]`.
     pub merchant_id_list: Vec<MchId>,
     /// Request number, unique for the merchant: letters, digits, `|`, `_`, `*` and `-` (请求业务单据号). 1–128
     /// characters of `0-9` `A-Z` `a-z` `|` `_` `*` `-`. Required. Example: `100002322019090134234sfdf`.
-    #[builder(into)]
     pub delete_request_no: OutRequestNo,
 }
 
@@ -175,11 +171,10 @@ pub struct DeleteActivityMerchantsResponse {
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3_partner/apis/chapter9_7_4.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities/%7Bactivity_id%7D>
 #[doc(alias = "获取活动详情接口")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct GetActivity {
     /// Activity to read (活动 id). 1–20 characters. Required. Example: `10028001`.
-    #[builder(into)]
     pub activity_id: String,
 }
 
@@ -240,7 +235,7 @@ pub struct GetActivityResponse {
 /// <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_7_9.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities>
 #[doc(alias = "获取支付有礼活动列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListActivities {
     /// Which page; the first is 0 (分页页码). At least 0. Required. Example: `1`.
@@ -250,15 +245,12 @@ pub struct ListActivities {
     /// Only those whose name contains this (活动名称). 1–10 characters. Optional. Example:
     /// `良品铺子回馈活动`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub activity_name: Option<String>,
     /// Only those in this state (活动状态). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub activity_status: Option<ActivityStatus>,
     /// Only those that give this (奖品类型). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub award_type: Option<AwardType>,
 }
 
@@ -323,11 +315,10 @@ pub struct ListActivitiesResponse {
 /// Documents: <https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter9_7_6.shtml>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities/%7Bactivity_id%7D/goods>
 #[doc(alias = "获取活动指定商品列表")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListActivityGoods {
     /// Activity to read (活动 id). 1–20 characters. Required. Example: `10028001`.
-    #[builder(into)]
     pub activity_id: String,
     /// Which page (分页页码). At least 0. Optional. Example: `1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -402,11 +393,10 @@ pub struct ListActivityGoodsResponse {
 /// <https://pay.weixin.qq.com/docs/partner/apis/gift-activity/activity/list-activity-merchant.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities/%7Bactivity_id%7D/merchants>
 #[doc(alias = "获取活动发券商户号")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ListActivityMerchants {
     /// Activity to read (活动 id). 1–20 characters. Required. Example: `10028001`.
-    #[builder(into)]
     pub activity_id: String,
     /// Which page (分页页码). At least 0. Optional. Example: `1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -481,11 +471,10 @@ pub struct ListActivityMerchantsResponse {
 /// <https://pay.weixin.qq.com/docs/partner/apis/gift-activity/activity/ter-minate-activity.html>,
 /// <https://wechatpay.im/openapi/v3/marketing/paygiftactivity/activities/%7Bactivity_id%7D/terminate>
 #[doc(alias = "终止活动")]
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct TerminateActivity {
     /// Activity to end (活动 id). 1–20 characters. Required. Example: `10028001`.
-    #[builder(into)]
     pub activity_id: String,
 }
 
@@ -641,35 +630,31 @@ open_enum! {
 }
 
 /// A span of time in which gifts are given (可用时间).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailableTime {
     /// When the span begins (可用开始时间). At most 32 characters. Required. Example:
     /// `2015-05-20T00:00:00.000+08:00`.
-    #[builder(into)]
     pub begin_time: Timestamp,
     /// When the span ends (可用结束时间). At most 32 characters. Required. Example:
     /// `2015-05-20T23:59:59.000+08:00`.
-    #[builder(into)]
     pub end_time: Timestamp,
 }
 
 /// Hours of every day in which gifts are given (每日可用时间).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailableDayTime {
     /// From when in the day: hours, minutes and seconds as six digits (每日可用开始时间). Exactly 6
     /// characters of `0-9`. Required. Example: `110000`.
-    #[builder(into)]
     pub begin_day_time: String,
     /// Until when in the day: hours, minutes and seconds as six digits (每日可用结束时间). Exactly 6
     /// characters of `0-9`. Required. Example: `135959`.
-    #[builder(into)]
     pub end_day_time: String,
 }
 
 /// When within the time of the activity gifts are given: in both, the spans and the hours (可用时间段).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AvailablePeriods {
     /// Spans of time (可用时间). An older page requires it where `available_periods` is given. At least 1
@@ -679,7 +664,6 @@ pub struct AvailablePeriods {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub available_time: Vec<AvailableTime>,
     /// Hours of the days in these spans; `000000` to `235959` is no limit (每日可用时间). An older page
     /// requires it where `available_periods` is given. At least 1 item. Optional.
@@ -688,35 +672,28 @@ pub struct AvailablePeriods {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub available_day_time: Vec<AvailableDayTime>,
 }
 
 /// What an activity is called, how it looks and when it runs (活动基本信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct ActivityBaseInfo {
     /// Name of the activity (活动名称). 1–10 characters. Required. Example: `良品铺子回馈活动`.
-    #[builder(into)]
     pub activity_name: String,
     /// Second line of its title (活动副标题). 1–9 characters. Required. Example: `海飞丝的券`.
-    #[builder(into)]
     pub activity_second_title: String,
     /// Address of the logo, as the image upload returned it (商户 logo). 1–128 characters of `!-~`.
     /// Required. Example: `https://tool.oschina.net/regex.jpg`.
-    #[builder(into)]
     pub merchant_logo_url: String,
     /// Colour of the card; the green of WeChat Pay where it is left out (背景颜色). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub background_color: Option<BackgroundColor>,
     /// When it begins (活动开始时间). At most 32 characters. Required. Example:
     /// `2015-05-20T13:29:35.120+08:00`.
-    #[builder(into)]
     pub begin_time: Timestamp,
     /// When it ends: at most 90 days after the beginning, and within a year from now (活动结束时间). At
     /// most 32 characters. Required. Example: `2015-05-20T13:29:35.120+08:00`.
-    #[builder(into)]
     pub end_time: Timestamp,
     /// When within that time gifts are given; always, where it is left out (可用时间段). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -724,20 +701,16 @@ pub struct ActivityBaseInfo {
     /// Request number, unique for the merchant: letters, digits, `|`, `_`, `*` and `-`; suggested is
     /// merchant id, date and a serial number (商户请求单号). 1–128 characters of `0-9` `A-Z` `a-z` `|` `_`
     /// `*` `-`. Required. Example: `100002322019090134234sfdf`.
-    #[builder(into)]
     pub out_request_no: OutRequestNo,
     /// Where it leads the user (投放目的). Required.
-    #[builder(into)]
     pub delivery_purpose: DeliveryPurpose,
     /// Mini program that it leads to (商家小程序 appid). Needed for `JUMP_MINI_APP`. 1–32 characters.
     /// Optional. Example: `wx23232232323`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_programs_appid: Option<AppId>,
     /// Page of the mini program (商家小程序 path). Needed for `JUMP_MINI_APP`. 1–128 characters. Optional.
     /// Example: `/path/index/index`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub mini_programs_path: Option<String>,
 }
 
@@ -782,22 +755,19 @@ pub struct ActivityBaseDetail {
 }
 
 /// A coupon that is given away (奖品基本信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Award {
     /// Stock that the coupon is from (批次 id). 1–20 characters. Required. Example: `98065001`.
-    #[builder(into)]
     pub stock_id: StockId,
     /// Address of the large picture, as the image upload returned it: 678 × 232 pixels, JPG or PNG
     /// (奖品原始图（大图）). At least 1 character of `!-~`. Required. Example:
     /// `https://tool.oschina.net/regex.jpg`.
-    #[builder(into)]
     pub original_image_url: String,
     /// Address of the small picture, as the image upload returned it: 120 × 120 pixels, JPG or PNG
     /// (奖品缩略图（小图）). Needed for a package. At least 1 character of `!-~`. Optional. Example:
     /// `https://tool.oschina.net/regex.jpg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub thumbnail_url: Option<String>,
 }
 
@@ -819,22 +789,19 @@ pub struct AwardDetail {
 }
 
 /// What a payment that reaches an amount is rewarded with (满送活动奖品发放规则).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct FullSendRule {
     /// Least amount of the order (消费金额门槛). At least 0 fen. Required. Example: `100`.
     pub transaction_amount_minimum: Fen,
     /// Whether one coupon or a package is given (发放内容). Required.
-    #[builder(into)]
     pub send_content: SendContent,
     /// What is given (奖品类型). Required.
-    #[builder(into)]
     pub award_type: AwardType,
     /// The coupons: one, or 3 to 5 for a package; those of a package are usable at the same times
     /// (奖品基本信息列表). 1–5 items. Required.
     pub award_list: Vec<Award>,
     /// Which merchants show the activity (发券商户号选项). Required.
-    #[builder(into)]
     pub merchant_option: MerchantOption,
     /// Merchants that show the activity (发券商户号). Needed for `MANUAL_INPUT_MERCHANT`: each owns the
     /// coupons or is of the same brand. 1–500 items, each 8–15 characters. Optional. Example:
@@ -844,7 +811,6 @@ pub struct FullSendRule {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub merchant_id_list: Vec<MchId>,
 }
 
@@ -902,7 +868,7 @@ pub struct AwardSendRule {
 }
 
 /// How the user has to pay (支付模式).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PaymentMode {
     /// Ways of paying that qualify (支付场景列表). At least 1 item. Optional.
@@ -911,36 +877,31 @@ pub struct PaymentMode {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub payment_scene_list: Vec<PaymentScene>,
 }
 
 /// What the user has to pay with (支付方式信息).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct PaymentMethodInformation {
     /// What the user has to pay with (支付方式). Required.
-    #[builder(into)]
     pub payment_method: PaymentMethod,
     /// Short name of the bank (银行简称). Needed for `SPECIFIC_BANK_CARD`. At least 1 character. Optional.
     /// Example: `AHRCUB_CREDIT`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub bank_abbreviation: Option<String>,
 }
 
 /// Further conditions of an activity (活动高级设置).
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, bon::Builder)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct AdvancedSetting {
     /// Whom it is for (投放用户类别). Optional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub delivery_user_category: Option<DeliveryUserCategory>,
     /// App under which the members are known (商家会员 appid). Needed for `DELIVERY_MEMBER_PERSON`. At
     /// least 1 character. Optional. Example: `34567890`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[builder(into)]
     pub merchant_member_appid: Option<AppId>,
     /// How the user has to pay; no limit where it is left out (支付模式). Not open for merchant coupons.
     /// Optional.
@@ -957,7 +918,6 @@ pub struct AdvancedSetting {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "crate::read::null_as_default"
     )]
-    #[builder(default)]
     pub goods_tags: Vec<String>,
 }
 
@@ -1043,6 +1003,1274 @@ pub struct InvalidMerchant {
     pub invalid_reason: Option<String>,
 }
 
+/// What the `builder` functions of this family give.
+pub mod builders {
+    use super::*;
+    #[doc(hidden)]
+    #[allow(
+        non_camel_case_types,
+        reason = "each is called as the field that it stands for"
+    )]
+    pub mod unset {
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct activity_base_info;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct activity_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct activity_name;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct activity_second_title;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct add_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct award_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct award_send_rule;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct award_type;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct begin_day_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct begin_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct delete_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct delivery_purpose;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct end_day_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct end_time;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct limit;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct merchant_id_list;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct merchant_logo_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct merchant_option;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct offset;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct original_image_url;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct out_request_no;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct payment_method;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct send_content;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct stock_id;
+        /// Stands in a builder's type for the required field of its name as long as that is missing.
+        pub struct transaction_amount_minimum;
+    }
+    impl AddActivityMerchants {
+        /// Starts a [`AddActivityMerchants`]; `build` is there once all that is required is given.
+        pub fn builder() -> AddActivityMerchantsBuilder<
+            unset::activity_id,
+            unset::merchant_id_list,
+            unset::add_request_no,
+        > {
+            AddActivityMerchantsBuilder {
+                activity_id: unset::activity_id,
+                merchant_id_list: unset::merchant_id_list,
+                add_request_no: unset::add_request_no,
+            }
+        }
+    }
+    /// Builds a [`AddActivityMerchants`]; see [`AddActivityMerchants::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AddActivityMerchantsBuilder<T1, T2, T3> {
+        activity_id: T1,
+        merchant_id_list: T2,
+        add_request_no: T3,
+    }
+    impl AddActivityMerchantsBuilder<String, Vec<MchId>, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> AddActivityMerchants {
+            AddActivityMerchants {
+                activity_id: self.activity_id,
+                merchant_id_list: self.merchant_id_list,
+                add_request_no: self.add_request_no,
+            }
+        }
+    }
+    impl<T2, T3> AddActivityMerchantsBuilder<unset::activity_id, T2, T3> {
+        /// Sets [`activity_id`](AddActivityMerchants::activity_id).
+        pub fn activity_id(
+            self,
+            value: impl Into<String>,
+        ) -> AddActivityMerchantsBuilder<String, T2, T3> {
+            AddActivityMerchantsBuilder {
+                activity_id: value.into(),
+                merchant_id_list: self.merchant_id_list,
+                add_request_no: self.add_request_no,
+            }
+        }
+    }
+    impl<T1, T3> AddActivityMerchantsBuilder<T1, unset::merchant_id_list, T3> {
+        /// Sets [`merchant_id_list`](AddActivityMerchants::merchant_id_list).
+        pub fn merchant_id_list(
+            self,
+            value: Vec<MchId>,
+        ) -> AddActivityMerchantsBuilder<T1, Vec<MchId>, T3> {
+            AddActivityMerchantsBuilder {
+                activity_id: self.activity_id,
+                merchant_id_list: value,
+                add_request_no: self.add_request_no,
+            }
+        }
+    }
+    impl<T1, T2> AddActivityMerchantsBuilder<T1, T2, unset::add_request_no> {
+        /// Sets [`add_request_no`](AddActivityMerchants::add_request_no).
+        pub fn add_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> AddActivityMerchantsBuilder<T1, T2, OutRequestNo> {
+            AddActivityMerchantsBuilder {
+                activity_id: self.activity_id,
+                merchant_id_list: self.merchant_id_list,
+                add_request_no: value.into(),
+            }
+        }
+    }
+    impl CreateActivity {
+        /// Starts a [`CreateActivity`]; `build` is there once all that is required is given.
+        pub fn builder() -> CreateActivityBuilder<
+            unset::activity_base_info,
+            unset::award_send_rule,
+        > {
+            CreateActivityBuilder {
+                activity_base_info: unset::activity_base_info,
+                award_send_rule: unset::award_send_rule,
+                optional: CreateActivityOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`CreateActivity`]; see [`CreateActivity::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct CreateActivityBuilder<T1, T2> {
+        activity_base_info: T1,
+        award_send_rule: T2,
+        optional: CreateActivityOptional,
+    }
+    impl CreateActivityBuilder<ActivityBaseInfo, FullSendRule> {
+        /// The finished value.
+        pub fn build(self) -> CreateActivity {
+            CreateActivity {
+                activity_base_info: self.activity_base_info,
+                award_send_rule: self.award_send_rule,
+                advanced_setting: self.optional.advanced_setting,
+            }
+        }
+    }
+    impl<T2> CreateActivityBuilder<unset::activity_base_info, T2> {
+        /// Sets [`activity_base_info`](CreateActivity::activity_base_info).
+        pub fn activity_base_info(
+            self,
+            value: ActivityBaseInfo,
+        ) -> CreateActivityBuilder<ActivityBaseInfo, T2> {
+            CreateActivityBuilder {
+                activity_base_info: value,
+                award_send_rule: self.award_send_rule,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> CreateActivityBuilder<T1, unset::award_send_rule> {
+        /// Sets [`award_send_rule`](CreateActivity::award_send_rule).
+        pub fn award_send_rule(
+            self,
+            value: FullSendRule,
+        ) -> CreateActivityBuilder<T1, FullSendRule> {
+            CreateActivityBuilder {
+                activity_base_info: self.activity_base_info,
+                award_send_rule: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct CreateActivityOptional {
+        advanced_setting: Option<AdvancedSetting>,
+    }
+    impl<T1, T2> CreateActivityBuilder<T1, T2> {
+        /// Sets [`advanced_setting`](CreateActivity::advanced_setting).
+        pub fn advanced_setting(mut self, value: AdvancedSetting) -> Self {
+            self.optional.advanced_setting = Some(value);
+            self
+        }
+    }
+    impl DeleteActivityMerchants {
+        /// Starts a [`DeleteActivityMerchants`]; `build` is there once all that is required is given.
+        pub fn builder() -> DeleteActivityMerchantsBuilder<
+            unset::activity_id,
+            unset::merchant_id_list,
+            unset::delete_request_no,
+        > {
+            DeleteActivityMerchantsBuilder {
+                activity_id: unset::activity_id,
+                merchant_id_list: unset::merchant_id_list,
+                delete_request_no: unset::delete_request_no,
+            }
+        }
+    }
+    /// Builds a [`DeleteActivityMerchants`]; see [`DeleteActivityMerchants::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct DeleteActivityMerchantsBuilder<T1, T2, T3> {
+        activity_id: T1,
+        merchant_id_list: T2,
+        delete_request_no: T3,
+    }
+    impl DeleteActivityMerchantsBuilder<String, Vec<MchId>, OutRequestNo> {
+        /// The finished value.
+        pub fn build(self) -> DeleteActivityMerchants {
+            DeleteActivityMerchants {
+                activity_id: self.activity_id,
+                merchant_id_list: self.merchant_id_list,
+                delete_request_no: self.delete_request_no,
+            }
+        }
+    }
+    impl<T2, T3> DeleteActivityMerchantsBuilder<unset::activity_id, T2, T3> {
+        /// Sets [`activity_id`](DeleteActivityMerchants::activity_id).
+        pub fn activity_id(
+            self,
+            value: impl Into<String>,
+        ) -> DeleteActivityMerchantsBuilder<String, T2, T3> {
+            DeleteActivityMerchantsBuilder {
+                activity_id: value.into(),
+                merchant_id_list: self.merchant_id_list,
+                delete_request_no: self.delete_request_no,
+            }
+        }
+    }
+    impl<T1, T3> DeleteActivityMerchantsBuilder<T1, unset::merchant_id_list, T3> {
+        /// Sets [`merchant_id_list`](DeleteActivityMerchants::merchant_id_list).
+        pub fn merchant_id_list(
+            self,
+            value: Vec<MchId>,
+        ) -> DeleteActivityMerchantsBuilder<T1, Vec<MchId>, T3> {
+            DeleteActivityMerchantsBuilder {
+                activity_id: self.activity_id,
+                merchant_id_list: value,
+                delete_request_no: self.delete_request_no,
+            }
+        }
+    }
+    impl<T1, T2> DeleteActivityMerchantsBuilder<T1, T2, unset::delete_request_no> {
+        /// Sets [`delete_request_no`](DeleteActivityMerchants::delete_request_no).
+        pub fn delete_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> DeleteActivityMerchantsBuilder<T1, T2, OutRequestNo> {
+            DeleteActivityMerchantsBuilder {
+                activity_id: self.activity_id,
+                merchant_id_list: self.merchant_id_list,
+                delete_request_no: value.into(),
+            }
+        }
+    }
+    impl GetActivity {
+        /// Starts a [`GetActivity`]; `build` is there once all that is required is given.
+        pub fn builder() -> GetActivityBuilder<unset::activity_id> {
+            GetActivityBuilder {
+                activity_id: unset::activity_id,
+            }
+        }
+    }
+    /// Builds a [`GetActivity`]; see [`GetActivity::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct GetActivityBuilder<T1> {
+        activity_id: T1,
+    }
+    impl GetActivityBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> GetActivity {
+            GetActivity {
+                activity_id: self.activity_id,
+            }
+        }
+    }
+    impl GetActivityBuilder<unset::activity_id> {
+        /// Sets [`activity_id`](GetActivity::activity_id).
+        pub fn activity_id(
+            self,
+            value: impl Into<String>,
+        ) -> GetActivityBuilder<String> {
+            GetActivityBuilder {
+                activity_id: value.into(),
+            }
+        }
+    }
+    impl ListActivities {
+        /// Starts a [`ListActivities`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListActivitiesBuilder<unset::offset, unset::limit> {
+            ListActivitiesBuilder {
+                offset: unset::offset,
+                limit: unset::limit,
+                optional: ListActivitiesOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListActivities`]; see [`ListActivities::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListActivitiesBuilder<T1, T2> {
+        offset: T1,
+        limit: T2,
+        optional: ListActivitiesOptional,
+    }
+    impl ListActivitiesBuilder<i64, i64> {
+        /// The finished value.
+        pub fn build(self) -> ListActivities {
+            ListActivities {
+                offset: self.offset,
+                limit: self.limit,
+                activity_name: self.optional.activity_name,
+                activity_status: self.optional.activity_status,
+                award_type: self.optional.award_type,
+            }
+        }
+    }
+    impl<T2> ListActivitiesBuilder<unset::offset, T2> {
+        /// Sets [`offset`](ListActivities::offset).
+        pub fn offset(self, value: i64) -> ListActivitiesBuilder<i64, T2> {
+            ListActivitiesBuilder {
+                offset: value,
+                limit: self.limit,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> ListActivitiesBuilder<T1, unset::limit> {
+        /// Sets [`limit`](ListActivities::limit).
+        pub fn limit(self, value: i64) -> ListActivitiesBuilder<T1, i64> {
+            ListActivitiesBuilder {
+                offset: self.offset,
+                limit: value,
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListActivitiesOptional {
+        activity_name: Option<String>,
+        activity_status: Option<ActivityStatus>,
+        award_type: Option<AwardType>,
+    }
+    impl<T1, T2> ListActivitiesBuilder<T1, T2> {
+        /// Sets [`activity_name`](ListActivities::activity_name).
+        pub fn activity_name(mut self, value: impl Into<String>) -> Self {
+            self.optional.activity_name = Some(value.into());
+            self
+        }
+        /// Sets [`activity_status`](ListActivities::activity_status).
+        pub fn activity_status(mut self, value: impl Into<ActivityStatus>) -> Self {
+            self.optional.activity_status = Some(value.into());
+            self
+        }
+        /// Sets [`award_type`](ListActivities::award_type).
+        pub fn award_type(mut self, value: impl Into<AwardType>) -> Self {
+            self.optional.award_type = Some(value.into());
+            self
+        }
+    }
+    impl ListActivityGoods {
+        /// Starts a [`ListActivityGoods`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListActivityGoodsBuilder<unset::activity_id> {
+            ListActivityGoodsBuilder {
+                activity_id: unset::activity_id,
+                optional: ListActivityGoodsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListActivityGoods`]; see [`ListActivityGoods::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListActivityGoodsBuilder<T1> {
+        activity_id: T1,
+        optional: ListActivityGoodsOptional,
+    }
+    impl ListActivityGoodsBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> ListActivityGoods {
+            ListActivityGoods {
+                activity_id: self.activity_id,
+                offset: self.optional.offset,
+                limit: self.optional.limit,
+            }
+        }
+    }
+    impl ListActivityGoodsBuilder<unset::activity_id> {
+        /// Sets [`activity_id`](ListActivityGoods::activity_id).
+        pub fn activity_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListActivityGoodsBuilder<String> {
+            ListActivityGoodsBuilder {
+                activity_id: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListActivityGoodsOptional {
+        offset: Option<i64>,
+        limit: Option<i64>,
+    }
+    impl<T1> ListActivityGoodsBuilder<T1> {
+        /// Sets [`offset`](ListActivityGoods::offset).
+        pub fn offset(mut self, value: i64) -> Self {
+            self.optional.offset = Some(value);
+            self
+        }
+        /// Sets [`limit`](ListActivityGoods::limit).
+        pub fn limit(mut self, value: i64) -> Self {
+            self.optional.limit = Some(value);
+            self
+        }
+    }
+    impl ListActivityMerchants {
+        /// Starts a [`ListActivityMerchants`]; `build` is there once all that is required is given.
+        pub fn builder() -> ListActivityMerchantsBuilder<unset::activity_id> {
+            ListActivityMerchantsBuilder {
+                activity_id: unset::activity_id,
+                optional: ListActivityMerchantsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ListActivityMerchants`]; see [`ListActivityMerchants::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ListActivityMerchantsBuilder<T1> {
+        activity_id: T1,
+        optional: ListActivityMerchantsOptional,
+    }
+    impl ListActivityMerchantsBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> ListActivityMerchants {
+            ListActivityMerchants {
+                activity_id: self.activity_id,
+                offset: self.optional.offset,
+                limit: self.optional.limit,
+            }
+        }
+    }
+    impl ListActivityMerchantsBuilder<unset::activity_id> {
+        /// Sets [`activity_id`](ListActivityMerchants::activity_id).
+        pub fn activity_id(
+            self,
+            value: impl Into<String>,
+        ) -> ListActivityMerchantsBuilder<String> {
+            ListActivityMerchantsBuilder {
+                activity_id: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ListActivityMerchantsOptional {
+        offset: Option<i64>,
+        limit: Option<i64>,
+    }
+    impl<T1> ListActivityMerchantsBuilder<T1> {
+        /// Sets [`offset`](ListActivityMerchants::offset).
+        pub fn offset(mut self, value: i64) -> Self {
+            self.optional.offset = Some(value);
+            self
+        }
+        /// Sets [`limit`](ListActivityMerchants::limit).
+        pub fn limit(mut self, value: i64) -> Self {
+            self.optional.limit = Some(value);
+            self
+        }
+    }
+    impl TerminateActivity {
+        /// Starts a [`TerminateActivity`]; `build` is there once all that is required is given.
+        pub fn builder() -> TerminateActivityBuilder<unset::activity_id> {
+            TerminateActivityBuilder {
+                activity_id: unset::activity_id,
+            }
+        }
+    }
+    /// Builds a [`TerminateActivity`]; see [`TerminateActivity::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct TerminateActivityBuilder<T1> {
+        activity_id: T1,
+    }
+    impl TerminateActivityBuilder<String> {
+        /// The finished value.
+        pub fn build(self) -> TerminateActivity {
+            TerminateActivity {
+                activity_id: self.activity_id,
+            }
+        }
+    }
+    impl TerminateActivityBuilder<unset::activity_id> {
+        /// Sets [`activity_id`](TerminateActivity::activity_id).
+        pub fn activity_id(
+            self,
+            value: impl Into<String>,
+        ) -> TerminateActivityBuilder<String> {
+            TerminateActivityBuilder {
+                activity_id: value.into(),
+            }
+        }
+    }
+    impl AvailableTime {
+        /// Starts a [`AvailableTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailableTimeBuilder<unset::begin_time, unset::end_time> {
+            AvailableTimeBuilder {
+                begin_time: unset::begin_time,
+                end_time: unset::end_time,
+            }
+        }
+    }
+    /// Builds a [`AvailableTime`]; see [`AvailableTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailableTimeBuilder<T1, T2> {
+        begin_time: T1,
+        end_time: T2,
+    }
+    impl AvailableTimeBuilder<Timestamp, Timestamp> {
+        /// The finished value.
+        pub fn build(self) -> AvailableTime {
+            AvailableTime {
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+            }
+        }
+    }
+    impl<T2> AvailableTimeBuilder<unset::begin_time, T2> {
+        /// Sets [`begin_time`](AvailableTime::begin_time).
+        pub fn begin_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> AvailableTimeBuilder<Timestamp, T2> {
+            AvailableTimeBuilder {
+                begin_time: value.into(),
+                end_time: self.end_time,
+            }
+        }
+    }
+    impl<T1> AvailableTimeBuilder<T1, unset::end_time> {
+        /// Sets [`end_time`](AvailableTime::end_time).
+        pub fn end_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> AvailableTimeBuilder<T1, Timestamp> {
+            AvailableTimeBuilder {
+                begin_time: self.begin_time,
+                end_time: value.into(),
+            }
+        }
+    }
+    impl AvailableDayTime {
+        /// Starts a [`AvailableDayTime`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailableDayTimeBuilder<
+            unset::begin_day_time,
+            unset::end_day_time,
+        > {
+            AvailableDayTimeBuilder {
+                begin_day_time: unset::begin_day_time,
+                end_day_time: unset::end_day_time,
+            }
+        }
+    }
+    /// Builds a [`AvailableDayTime`]; see [`AvailableDayTime::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailableDayTimeBuilder<T1, T2> {
+        begin_day_time: T1,
+        end_day_time: T2,
+    }
+    impl AvailableDayTimeBuilder<String, String> {
+        /// The finished value.
+        pub fn build(self) -> AvailableDayTime {
+            AvailableDayTime {
+                begin_day_time: self.begin_day_time,
+                end_day_time: self.end_day_time,
+            }
+        }
+    }
+    impl<T2> AvailableDayTimeBuilder<unset::begin_day_time, T2> {
+        /// Sets [`begin_day_time`](AvailableDayTime::begin_day_time).
+        pub fn begin_day_time(
+            self,
+            value: impl Into<String>,
+        ) -> AvailableDayTimeBuilder<String, T2> {
+            AvailableDayTimeBuilder {
+                begin_day_time: value.into(),
+                end_day_time: self.end_day_time,
+            }
+        }
+    }
+    impl<T1> AvailableDayTimeBuilder<T1, unset::end_day_time> {
+        /// Sets [`end_day_time`](AvailableDayTime::end_day_time).
+        pub fn end_day_time(
+            self,
+            value: impl Into<String>,
+        ) -> AvailableDayTimeBuilder<T1, String> {
+            AvailableDayTimeBuilder {
+                begin_day_time: self.begin_day_time,
+                end_day_time: value.into(),
+            }
+        }
+    }
+    impl AvailablePeriods {
+        /// Starts a [`AvailablePeriods`]; `build` is there once all that is required is given.
+        pub fn builder() -> AvailablePeriodsBuilder {
+            AvailablePeriodsBuilder {
+                optional: AvailablePeriodsOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AvailablePeriods`]; see [`AvailablePeriods::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AvailablePeriodsBuilder {
+        optional: AvailablePeriodsOptional,
+    }
+    impl AvailablePeriodsBuilder {
+        /// The finished value.
+        pub fn build(self) -> AvailablePeriods {
+            AvailablePeriods {
+                available_time: self.optional.available_time,
+                available_day_time: self.optional.available_day_time,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AvailablePeriodsOptional {
+        available_time: Vec<AvailableTime>,
+        available_day_time: Vec<AvailableDayTime>,
+    }
+    impl AvailablePeriodsBuilder {
+        /// Sets [`available_time`](AvailablePeriods::available_time).
+        pub fn available_time(mut self, value: Vec<AvailableTime>) -> Self {
+            self.optional.available_time = value;
+            self
+        }
+        /// Sets [`available_day_time`](AvailablePeriods::available_day_time).
+        pub fn available_day_time(mut self, value: Vec<AvailableDayTime>) -> Self {
+            self.optional.available_day_time = value;
+            self
+        }
+    }
+    impl ActivityBaseInfo {
+        /// Starts a [`ActivityBaseInfo`]; `build` is there once all that is required is given.
+        pub fn builder() -> ActivityBaseInfoBuilder<
+            unset::activity_name,
+            unset::activity_second_title,
+            unset::merchant_logo_url,
+            unset::begin_time,
+            unset::end_time,
+            unset::out_request_no,
+            unset::delivery_purpose,
+        > {
+            ActivityBaseInfoBuilder {
+                activity_name: unset::activity_name,
+                activity_second_title: unset::activity_second_title,
+                merchant_logo_url: unset::merchant_logo_url,
+                begin_time: unset::begin_time,
+                end_time: unset::end_time,
+                out_request_no: unset::out_request_no,
+                delivery_purpose: unset::delivery_purpose,
+                optional: ActivityBaseInfoOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`ActivityBaseInfo`]; see [`ActivityBaseInfo::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct ActivityBaseInfoBuilder<T1, T2, T3, T4, T5, T6, T7> {
+        activity_name: T1,
+        activity_second_title: T2,
+        merchant_logo_url: T3,
+        begin_time: T4,
+        end_time: T5,
+        out_request_no: T6,
+        delivery_purpose: T7,
+        optional: ActivityBaseInfoOptional,
+    }
+    impl ActivityBaseInfoBuilder<
+        String,
+        String,
+        String,
+        Timestamp,
+        Timestamp,
+        OutRequestNo,
+        DeliveryPurpose,
+    > {
+        /// The finished value.
+        pub fn build(self) -> ActivityBaseInfo {
+            ActivityBaseInfo {
+                activity_name: self.activity_name,
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+                out_request_no: self.out_request_no,
+                delivery_purpose: self.delivery_purpose,
+                background_color: self.optional.background_color,
+                available_periods: self.optional.available_periods,
+                mini_programs_appid: self.optional.mini_programs_appid,
+                mini_programs_path: self.optional.mini_programs_path,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ActivityBaseInfoBuilder<unset::activity_name, T2, T3, T4, T5, T6, T7> {
+        /// Sets [`activity_name`](ActivityBaseInfo::activity_name).
+        pub fn activity_name(
+            self,
+            value: impl Into<String>,
+        ) -> ActivityBaseInfoBuilder<String, T2, T3, T4, T5, T6, T7> {
+            ActivityBaseInfoBuilder {
+                activity_name: value.into(),
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+                out_request_no: self.out_request_no,
+                delivery_purpose: self.delivery_purpose,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ActivityBaseInfoBuilder<T1, unset::activity_second_title, T3, T4, T5, T6, T7> {
+        /// Sets [`activity_second_title`](ActivityBaseInfo::activity_second_title).
+        pub fn activity_second_title(
+            self,
+            value: impl Into<String>,
+        ) -> ActivityBaseInfoBuilder<T1, String, T3, T4, T5, T6, T7> {
+            ActivityBaseInfoBuilder {
+                activity_name: self.activity_name,
+                activity_second_title: value.into(),
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+                out_request_no: self.out_request_no,
+                delivery_purpose: self.delivery_purpose,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ActivityBaseInfoBuilder<T1, T2, unset::merchant_logo_url, T4, T5, T6, T7> {
+        /// Sets [`merchant_logo_url`](ActivityBaseInfo::merchant_logo_url).
+        pub fn merchant_logo_url(
+            self,
+            value: impl Into<String>,
+        ) -> ActivityBaseInfoBuilder<T1, T2, String, T4, T5, T6, T7> {
+            ActivityBaseInfoBuilder {
+                activity_name: self.activity_name,
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: value.into(),
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+                out_request_no: self.out_request_no,
+                delivery_purpose: self.delivery_purpose,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T5,
+        T6,
+        T7,
+    > ActivityBaseInfoBuilder<T1, T2, T3, unset::begin_time, T5, T6, T7> {
+        /// Sets [`begin_time`](ActivityBaseInfo::begin_time).
+        pub fn begin_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> ActivityBaseInfoBuilder<T1, T2, T3, Timestamp, T5, T6, T7> {
+            ActivityBaseInfoBuilder {
+                activity_name: self.activity_name,
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: value.into(),
+                end_time: self.end_time,
+                out_request_no: self.out_request_no,
+                delivery_purpose: self.delivery_purpose,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T6,
+        T7,
+    > ActivityBaseInfoBuilder<T1, T2, T3, T4, unset::end_time, T6, T7> {
+        /// Sets [`end_time`](ActivityBaseInfo::end_time).
+        pub fn end_time(
+            self,
+            value: impl Into<Timestamp>,
+        ) -> ActivityBaseInfoBuilder<T1, T2, T3, T4, Timestamp, T6, T7> {
+            ActivityBaseInfoBuilder {
+                activity_name: self.activity_name,
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: self.begin_time,
+                end_time: value.into(),
+                out_request_no: self.out_request_no,
+                delivery_purpose: self.delivery_purpose,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T7,
+    > ActivityBaseInfoBuilder<T1, T2, T3, T4, T5, unset::out_request_no, T7> {
+        /// Sets [`out_request_no`](ActivityBaseInfo::out_request_no).
+        pub fn out_request_no(
+            self,
+            value: impl Into<OutRequestNo>,
+        ) -> ActivityBaseInfoBuilder<T1, T2, T3, T4, T5, OutRequestNo, T7> {
+            ActivityBaseInfoBuilder {
+                activity_name: self.activity_name,
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+                out_request_no: value.into(),
+                delivery_purpose: self.delivery_purpose,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+    > ActivityBaseInfoBuilder<T1, T2, T3, T4, T5, T6, unset::delivery_purpose> {
+        /// Sets [`delivery_purpose`](ActivityBaseInfo::delivery_purpose).
+        pub fn delivery_purpose(
+            self,
+            value: impl Into<DeliveryPurpose>,
+        ) -> ActivityBaseInfoBuilder<T1, T2, T3, T4, T5, T6, DeliveryPurpose> {
+            ActivityBaseInfoBuilder {
+                activity_name: self.activity_name,
+                activity_second_title: self.activity_second_title,
+                merchant_logo_url: self.merchant_logo_url,
+                begin_time: self.begin_time,
+                end_time: self.end_time,
+                out_request_no: self.out_request_no,
+                delivery_purpose: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct ActivityBaseInfoOptional {
+        background_color: Option<BackgroundColor>,
+        available_periods: Option<AvailablePeriods>,
+        mini_programs_appid: Option<AppId>,
+        mini_programs_path: Option<String>,
+    }
+    impl<
+        T1,
+        T2,
+        T3,
+        T4,
+        T5,
+        T6,
+        T7,
+    > ActivityBaseInfoBuilder<T1, T2, T3, T4, T5, T6, T7> {
+        /// Sets [`background_color`](ActivityBaseInfo::background_color).
+        pub fn background_color(mut self, value: impl Into<BackgroundColor>) -> Self {
+            self.optional.background_color = Some(value.into());
+            self
+        }
+        /// Sets [`available_periods`](ActivityBaseInfo::available_periods).
+        pub fn available_periods(mut self, value: AvailablePeriods) -> Self {
+            self.optional.available_periods = Some(value);
+            self
+        }
+        /// Sets [`mini_programs_appid`](ActivityBaseInfo::mini_programs_appid).
+        pub fn mini_programs_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.mini_programs_appid = Some(value.into());
+            self
+        }
+        /// Sets [`mini_programs_path`](ActivityBaseInfo::mini_programs_path).
+        pub fn mini_programs_path(mut self, value: impl Into<String>) -> Self {
+            self.optional.mini_programs_path = Some(value.into());
+            self
+        }
+    }
+    impl Award {
+        /// Starts a [`Award`]; `build` is there once all that is required is given.
+        pub fn builder() -> AwardBuilder<unset::stock_id, unset::original_image_url> {
+            AwardBuilder {
+                stock_id: unset::stock_id,
+                original_image_url: unset::original_image_url,
+                optional: AwardOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`Award`]; see [`Award::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AwardBuilder<T1, T2> {
+        stock_id: T1,
+        original_image_url: T2,
+        optional: AwardOptional,
+    }
+    impl AwardBuilder<StockId, String> {
+        /// The finished value.
+        pub fn build(self) -> Award {
+            Award {
+                stock_id: self.stock_id,
+                original_image_url: self.original_image_url,
+                thumbnail_url: self.optional.thumbnail_url,
+            }
+        }
+    }
+    impl<T2> AwardBuilder<unset::stock_id, T2> {
+        /// Sets [`stock_id`](Award::stock_id).
+        pub fn stock_id(self, value: impl Into<StockId>) -> AwardBuilder<StockId, T2> {
+            AwardBuilder {
+                stock_id: value.into(),
+                original_image_url: self.original_image_url,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1> AwardBuilder<T1, unset::original_image_url> {
+        /// Sets [`original_image_url`](Award::original_image_url).
+        pub fn original_image_url(
+            self,
+            value: impl Into<String>,
+        ) -> AwardBuilder<T1, String> {
+            AwardBuilder {
+                stock_id: self.stock_id,
+                original_image_url: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AwardOptional {
+        thumbnail_url: Option<String>,
+    }
+    impl<T1, T2> AwardBuilder<T1, T2> {
+        /// Sets [`thumbnail_url`](Award::thumbnail_url).
+        pub fn thumbnail_url(mut self, value: impl Into<String>) -> Self {
+            self.optional.thumbnail_url = Some(value.into());
+            self
+        }
+    }
+    impl FullSendRule {
+        /// Starts a [`FullSendRule`]; `build` is there once all that is required is given.
+        pub fn builder() -> FullSendRuleBuilder<
+            unset::transaction_amount_minimum,
+            unset::send_content,
+            unset::award_type,
+            unset::award_list,
+            unset::merchant_option,
+        > {
+            FullSendRuleBuilder {
+                transaction_amount_minimum: unset::transaction_amount_minimum,
+                send_content: unset::send_content,
+                award_type: unset::award_type,
+                award_list: unset::award_list,
+                merchant_option: unset::merchant_option,
+                optional: FullSendRuleOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`FullSendRule`]; see [`FullSendRule::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct FullSendRuleBuilder<T1, T2, T3, T4, T5> {
+        transaction_amount_minimum: T1,
+        send_content: T2,
+        award_type: T3,
+        award_list: T4,
+        merchant_option: T5,
+        optional: FullSendRuleOptional,
+    }
+    impl FullSendRuleBuilder<Fen, SendContent, AwardType, Vec<Award>, MerchantOption> {
+        /// The finished value.
+        pub fn build(self) -> FullSendRule {
+            FullSendRule {
+                transaction_amount_minimum: self.transaction_amount_minimum,
+                send_content: self.send_content,
+                award_type: self.award_type,
+                award_list: self.award_list,
+                merchant_option: self.merchant_option,
+                merchant_id_list: self.optional.merchant_id_list,
+            }
+        }
+    }
+    impl<
+        T2,
+        T3,
+        T4,
+        T5,
+    > FullSendRuleBuilder<unset::transaction_amount_minimum, T2, T3, T4, T5> {
+        /// Sets [`transaction_amount_minimum`](FullSendRule::transaction_amount_minimum).
+        pub fn transaction_amount_minimum(
+            self,
+            value: Fen,
+        ) -> FullSendRuleBuilder<Fen, T2, T3, T4, T5> {
+            FullSendRuleBuilder {
+                transaction_amount_minimum: value,
+                send_content: self.send_content,
+                award_type: self.award_type,
+                award_list: self.award_list,
+                merchant_option: self.merchant_option,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T3, T4, T5> FullSendRuleBuilder<T1, unset::send_content, T3, T4, T5> {
+        /// Sets [`send_content`](FullSendRule::send_content).
+        pub fn send_content(
+            self,
+            value: impl Into<SendContent>,
+        ) -> FullSendRuleBuilder<T1, SendContent, T3, T4, T5> {
+            FullSendRuleBuilder {
+                transaction_amount_minimum: self.transaction_amount_minimum,
+                send_content: value.into(),
+                award_type: self.award_type,
+                award_list: self.award_list,
+                merchant_option: self.merchant_option,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T4, T5> FullSendRuleBuilder<T1, T2, unset::award_type, T4, T5> {
+        /// Sets [`award_type`](FullSendRule::award_type).
+        pub fn award_type(
+            self,
+            value: impl Into<AwardType>,
+        ) -> FullSendRuleBuilder<T1, T2, AwardType, T4, T5> {
+            FullSendRuleBuilder {
+                transaction_amount_minimum: self.transaction_amount_minimum,
+                send_content: self.send_content,
+                award_type: value.into(),
+                award_list: self.award_list,
+                merchant_option: self.merchant_option,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T5> FullSendRuleBuilder<T1, T2, T3, unset::award_list, T5> {
+        /// Sets [`award_list`](FullSendRule::award_list).
+        pub fn award_list(
+            self,
+            value: Vec<Award>,
+        ) -> FullSendRuleBuilder<T1, T2, T3, Vec<Award>, T5> {
+            FullSendRuleBuilder {
+                transaction_amount_minimum: self.transaction_amount_minimum,
+                send_content: self.send_content,
+                award_type: self.award_type,
+                award_list: value,
+                merchant_option: self.merchant_option,
+                optional: self.optional,
+            }
+        }
+    }
+    impl<T1, T2, T3, T4> FullSendRuleBuilder<T1, T2, T3, T4, unset::merchant_option> {
+        /// Sets [`merchant_option`](FullSendRule::merchant_option).
+        pub fn merchant_option(
+            self,
+            value: impl Into<MerchantOption>,
+        ) -> FullSendRuleBuilder<T1, T2, T3, T4, MerchantOption> {
+            FullSendRuleBuilder {
+                transaction_amount_minimum: self.transaction_amount_minimum,
+                send_content: self.send_content,
+                award_type: self.award_type,
+                award_list: self.award_list,
+                merchant_option: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct FullSendRuleOptional {
+        merchant_id_list: Vec<MchId>,
+    }
+    impl<T1, T2, T3, T4, T5> FullSendRuleBuilder<T1, T2, T3, T4, T5> {
+        /// Sets [`merchant_id_list`](FullSendRule::merchant_id_list).
+        pub fn merchant_id_list(mut self, value: Vec<MchId>) -> Self {
+            self.optional.merchant_id_list = value;
+            self
+        }
+    }
+    impl PaymentMode {
+        /// Starts a [`PaymentMode`]; `build` is there once all that is required is given.
+        pub fn builder() -> PaymentModeBuilder {
+            PaymentModeBuilder {
+                optional: PaymentModeOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`PaymentMode`]; see [`PaymentMode::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PaymentModeBuilder {
+        optional: PaymentModeOptional,
+    }
+    impl PaymentModeBuilder {
+        /// The finished value.
+        pub fn build(self) -> PaymentMode {
+            PaymentMode {
+                payment_scene_list: self.optional.payment_scene_list,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PaymentModeOptional {
+        payment_scene_list: Vec<PaymentScene>,
+    }
+    impl PaymentModeBuilder {
+        /// Sets [`payment_scene_list`](PaymentMode::payment_scene_list).
+        pub fn payment_scene_list(mut self, value: Vec<PaymentScene>) -> Self {
+            self.optional.payment_scene_list = value;
+            self
+        }
+    }
+    impl PaymentMethodInformation {
+        /// Starts a [`PaymentMethodInformation`]; `build` is there once all that is required is given.
+        pub fn builder() -> PaymentMethodInformationBuilder<unset::payment_method> {
+            PaymentMethodInformationBuilder {
+                payment_method: unset::payment_method,
+                optional: PaymentMethodInformationOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`PaymentMethodInformation`]; see [`PaymentMethodInformation::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct PaymentMethodInformationBuilder<T1> {
+        payment_method: T1,
+        optional: PaymentMethodInformationOptional,
+    }
+    impl PaymentMethodInformationBuilder<PaymentMethod> {
+        /// The finished value.
+        pub fn build(self) -> PaymentMethodInformation {
+            PaymentMethodInformation {
+                payment_method: self.payment_method,
+                bank_abbreviation: self.optional.bank_abbreviation,
+            }
+        }
+    }
+    impl PaymentMethodInformationBuilder<unset::payment_method> {
+        /// Sets [`payment_method`](PaymentMethodInformation::payment_method).
+        pub fn payment_method(
+            self,
+            value: impl Into<PaymentMethod>,
+        ) -> PaymentMethodInformationBuilder<PaymentMethod> {
+            PaymentMethodInformationBuilder {
+                payment_method: value.into(),
+                optional: self.optional,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct PaymentMethodInformationOptional {
+        bank_abbreviation: Option<String>,
+    }
+    impl<T1> PaymentMethodInformationBuilder<T1> {
+        /// Sets [`bank_abbreviation`](PaymentMethodInformation::bank_abbreviation).
+        pub fn bank_abbreviation(mut self, value: impl Into<String>) -> Self {
+            self.optional.bank_abbreviation = Some(value.into());
+            self
+        }
+    }
+    impl AdvancedSetting {
+        /// Starts a [`AdvancedSetting`]; `build` is there once all that is required is given.
+        pub fn builder() -> AdvancedSettingBuilder {
+            AdvancedSettingBuilder {
+                optional: AdvancedSettingOptional::default(),
+            }
+        }
+    }
+    /// Builds a [`AdvancedSetting`]; see [`AdvancedSetting::builder`].
+    #[must_use = "a builder does nothing until `build` is called"]
+    pub struct AdvancedSettingBuilder {
+        optional: AdvancedSettingOptional,
+    }
+    impl AdvancedSettingBuilder {
+        /// The finished value.
+        pub fn build(self) -> AdvancedSetting {
+            AdvancedSetting {
+                delivery_user_category: self.optional.delivery_user_category,
+                merchant_member_appid: self.optional.merchant_member_appid,
+                payment_mode: self.optional.payment_mode,
+                payment_method_information: self.optional.payment_method_information,
+                goods_tags: self.optional.goods_tags,
+            }
+        }
+    }
+    #[derive(Default)]
+    struct AdvancedSettingOptional {
+        delivery_user_category: Option<DeliveryUserCategory>,
+        merchant_member_appid: Option<AppId>,
+        payment_mode: Option<PaymentMode>,
+        payment_method_information: Option<PaymentMethodInformation>,
+        goods_tags: Vec<String>,
+    }
+    impl AdvancedSettingBuilder {
+        /// Sets [`delivery_user_category`](AdvancedSetting::delivery_user_category).
+        pub fn delivery_user_category(
+            mut self,
+            value: impl Into<DeliveryUserCategory>,
+        ) -> Self {
+            self.optional.delivery_user_category = Some(value.into());
+            self
+        }
+        /// Sets [`merchant_member_appid`](AdvancedSetting::merchant_member_appid).
+        pub fn merchant_member_appid(mut self, value: impl Into<AppId>) -> Self {
+            self.optional.merchant_member_appid = Some(value.into());
+            self
+        }
+        /// Sets [`payment_mode`](AdvancedSetting::payment_mode).
+        pub fn payment_mode(mut self, value: PaymentMode) -> Self {
+            self.optional.payment_mode = Some(value);
+            self
+        }
+        /// Sets [`payment_method_information`](AdvancedSetting::payment_method_information).
+        pub fn payment_method_information(
+            mut self,
+            value: PaymentMethodInformation,
+        ) -> Self {
+            self.optional.payment_method_information = Some(value);
+            self
+        }
+        /// Sets [`goods_tags`](AdvancedSetting::goods_tags).
+        pub fn goods_tags(mut self, value: Vec<String>) -> Self {
+            self.optional.goods_tags = value;
+            self
+        }
+    }
+}
+
 mod spec {
     use crate::operation::*;
     pub(super) static ADD_ACTIVITY_MERCHANTS: Spec = Spec {
@@ -1057,6 +2285,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/paygiftactivity/activities/{activity_id}/merchants/add",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -1113,6 +2342,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("add_request_no"),
         page: None,
@@ -1177,6 +2407,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/paygiftactivity/unique-threshold-activity",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -1206,6 +2437,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[
             Rule::Less {
                 a: "/activity_base_info/begin_time",
@@ -1309,6 +2541,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/paygiftactivity/activities/{activity_id}/merchants/delete",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::Json,
@@ -1365,6 +2598,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Key("delete_request_no"),
         page: None,
@@ -1428,6 +2662,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/paygiftactivity/activities/{activity_id}",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -1447,6 +2682,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: None,
@@ -1510,6 +2746,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/paygiftactivity/activities",
+        brand_path: None,
         query: &["offset", "limit", "activity_name", "activity_status", "award_type"],
         header: &[],
         body: Body::None,
@@ -1565,6 +2802,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -1633,6 +2871,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/paygiftactivity/activities/{activity_id}/goods",
+        brand_path: None,
         query: &["offset", "limit"],
         header: &[],
         body: Body::None,
@@ -1674,6 +2913,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -1742,6 +2982,7 @@ mod spec {
         ],
         method: Method::Get,
         path: "/v3/marketing/paygiftactivity/activities/{activity_id}/merchants",
+        brand_path: None,
         query: &["offset", "limit"],
         header: &[],
         body: Body::None,
@@ -1783,6 +3024,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::Safe,
         page: Some(Page {
@@ -1851,6 +3093,7 @@ mod spec {
         ],
         method: Method::Post,
         path: "/v3/marketing/paygiftactivity/activities/{activity_id}/terminate",
+        brand_path: None,
         query: &[],
         header: &[],
         body: Body::None,
@@ -1870,6 +3113,7 @@ mod spec {
             ],
         ),
         answer: Answer::Json,
+        sealed: &[],
         rules: &[],
         idempotency: Idempotency::None,
         page: None,

@@ -26,6 +26,9 @@ use zeroize::Zeroizing;
 /// Authorization scheme of RSA-2048 with SHA-256, and the `Wechatpay-Signature-Type` of its answers.
 pub const RSA_SHA256: &str = "WECHATPAY2-SHA256-RSA2048";
 
+/// What [`RSA_SHA256`] is called in the calls of a brand, and in what WeChat Pay signs for one.
+pub const BRAND_RSA_SHA256: &str = "WECHATPAY-BRAND-SHA256-RSA2048";
+
 /// Signs the message of a request with the merchant's private key.
 ///
 /// Synchronous: an RSA-2048 signature takes a third of a millisecond. A signer that waits for somebody (a KMS) is an
@@ -202,6 +205,8 @@ pub enum CipherError {
     /// The text was not encrypted for this key, or was changed. There is one error for all causes, so that it tells an
     /// attacker nothing.
     Refused,
+    /// There is no private key to decrypt it with.
+    NoKey,
     /// The provider of this name does not do it.
     Unsupported(&'static str),
     /// The provider failed, for want of memory or randomness.
@@ -219,6 +224,9 @@ impl fmt::Display for CipherError {
             Self::Refused => f.write_str(
                 "the sensitive field does not decrypt; check that the private key belongs to the merchant certificate \
                  that WeChat Pay knows",
+            ),
+            Self::NoKey => f.write_str(
+                "the sensitive field is encrypted for the merchant's private key; give one to `with_decryptor`",
             ),
             Self::Unsupported(provider) => {
                 write!(f, "the provider {provider} does not decrypt; use aws_lc::DecryptingKey")

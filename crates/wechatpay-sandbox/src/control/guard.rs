@@ -1,10 +1,12 @@
 //! Who may use the control paths, and forms in place of JSON.
 //!
-//! Nothing is signed here, so the connection must come from this machine. That is not enough where a browser runs: any
+//! Nothing is signed here, so the connection must come from this machine, unless the sandbox was told otherwise. That is not enough where a browser runs: any
 //! site may make it send requests to loopback (CSRF), or make its own name point there (DNS rebinding). So a name of
-//! another machine in `Host` is refused, and so is what another site's page sends.
+//! another machine in `Host` is refused, and so is what another site's page sends. Where other machines may come in, they
+//! know this one by names that nobody here can tell; then any name will do, and only what another site's page sends is
+//! refused.
 
-use super::{LIMIT, Peer, refuse};
+use super::{LIMIT, Trusted, refuse};
 use crate::page;
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,27 +17,29 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
-/// Lets through what comes from this machine and from no other site.
+/// Lets through what comes from those who may, and from no other site.
 pub(super) async fn local(request: Request, next: Next) -> Response {
-    let local = request.extensions().get::<Peer>().is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
-    if !local {
-        return refuse(StatusCode::FORBIDDEN, "control paths answer loopback only");
-    }
-    match foreign(request.headers(), request.uri()) {
+    let Some(Trusted { remote }) = request.extensions().get().copied() else {
+        let message = "control paths answer loopback only, unless the sandbox is started with --allow-remote-control";
+        return refuse(StatusCode::FORBIDDEN, message);
+    };
+    match foreign(request.headers(), request.uri(), remote) {
         None => next.run(request).await,
         Some(message) => refuse(StatusCode::FORBIDDEN, &message),
     }
 }
 
-/// Why a request is another site's, if it is.
-fn foreign(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+/// Why a request is another site's, if it is; `anywhere` if the sandbox may have any name.
+fn foreign(headers: &HeaderMap, uri: &Uri, anywhere: bool) -> Option<String> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
     let host = uri.authority().map(|authority| authority.to_string()).or_else(|| text(HOST));
     if let Some(host) = &host
+        && !anywhere
         && !of_this_machine(host)
     {
         return Some(format!(
-            "control paths are not served under the name {host:?}; ask for them by address or as localhost"
+            "control paths are not served under the name {host:?}; ask for them by address or as localhost, or start the \
+             sandbox with --allow-remote-control"
         ));
     }
     let origin = text(ORIGIN)?;
@@ -117,12 +121,16 @@ mod tests {
     use serde_json::json;
 
     fn refused(host: &str, origin: Option<&str>) -> bool {
+        is_refused(host, origin, false)
+    }
+
+    fn is_refused(host: &str, origin: Option<&str>, anywhere: bool) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
         if let Some(origin) = origin {
             headers.insert(ORIGIN, origin.parse().unwrap());
         }
-        foreign(&headers, &Uri::from_static("/_sandbox/reset")).is_some()
+        foreign(&headers, &Uri::from_static("/_sandbox/reset"), anywhere).is_some()
     }
 
     #[test]
@@ -139,7 +147,11 @@ mod tests {
         assert!(!refused("api.mch.weixin.qq.com", None));
         for host in ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "evilweixin.qq.com", "localhost.evil"]
         {
-            assert!(refused(host, None) && refused(host, Some(&format!("http://{host}"))), "{host}");
+            let own = format!("http://{host}");
+            assert!(refused(host, None) && refused(host, Some(&own)), "{host}");
+            // With --allow-remote-control the name is anybody's, and the page must still be the sandbox's own.
+            assert!(!is_refused(host, None, true) && !is_refused(host, Some(&own), true), "{host}");
+            assert!(is_refused(host, Some("http://other.example"), true), "{host}");
         }
     }
 

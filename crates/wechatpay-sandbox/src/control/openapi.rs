@@ -2,7 +2,7 @@
 
 use super::{Gives, PREFIX, ROWS, Row};
 use schemars::r#gen::{SchemaGenerator, SchemaSettings};
-use schemars::schema::{Schema, SchemaObject};
+use schemars::schema::Schema;
 use serde_json::{Map, Value, json};
 
 /// The document.
@@ -25,7 +25,7 @@ pub(super) fn document() -> Value {
         "info": {
             "title": "Control of the sandbox",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Unsigned, and for loopback only. The emulated API has its own paths below /v3.",
+            "description": "Unsigned, and for loopback only, unless the sandbox was told otherwise. The emulated API has its own paths below /v3.",
         },
         "servers": [{"url": "/"}],
         "paths": paths,
@@ -61,8 +61,11 @@ fn operation(row: &Row, generator: &mut SchemaGenerator) -> Value {
             operation.insert(name.to_owned(), value);
         }
     };
-    if let Some(Schema::Object(query)) = row.query.map(|describe| describe(generator)) {
-        put("parameters", parameters(query));
+    let described = [("path", row.place), ("query", row.query)]
+        .map(|(place, describe)| describe.map_or_else(Vec::new, |describe| parameters(place, describe(generator))));
+    let parameters = described.concat();
+    if !parameters.is_empty() {
+        put("parameters", parameters.into());
     }
     if let Some(takes) = row.takes.map(|describe| describe(generator)) {
         put("requestBody", json!({"required": true, "content": {"application/json": {"schema": takes}}}));
@@ -70,12 +73,12 @@ fn operation(row: &Row, generator: &mut SchemaGenerator) -> Value {
     operation
 }
 
-/// The properties of an object as query parameters.
-fn parameters(query: SchemaObject) -> Value {
-    let object = query.object.unwrap_or_default();
+/// The properties of an object as parameters in the path or the query.
+fn parameters(place: &str, described: Schema) -> Vec<Value> {
+    let object = described.into_object().object.unwrap_or_default();
     let parameter = |(name, schema)| {
         let required = object.required.contains(&name);
-        json!({"name": name, "in": "query", "required": required, "schema": json!(schema)})
+        json!({"name": name, "in": place, "required": required, "schema": json!(schema)})
     };
     object.properties.into_iter().map(parameter).collect()
 }

@@ -48,7 +48,10 @@ causes! {
         "Send one; look for a default header of the HTTP library, such as one for basic authentication.";
     Scheme
         "The Authorization header does not begin with `WECHATPAY2-SHA256-RSA2048` and a space."
-        "Write the scheme exactly so, then one space, then the items.";
+        "Write the scheme exactly so, then one space, then the items; a brand writes `WECHATPAY-BRAND-SHA256-RSA2048`.";
+    BrandOrMerchant
+        "Some of scheme, id and path are a brand's, and some a merchant's."
+        "Merchants: WECHATPAY2-SHA256-RSA2048, mchid, /v3/…; brands: WECHATPAY-BRAND-SHA256-RSA2048, brand_id, /brand/….";
     QuotesMissing
         "A value in the Authorization header lacks a double quote."
         "Write every item as name=\"value\", the last one too, with plain double quotes.";
@@ -56,14 +59,17 @@ causes! {
         "The items of the Authorization header are not separated as they must be."
         "Separate the items by single commas, with none at the end, and keep the header on one line.";
     ItemsWrong
-        "The Authorization header does not have the five items mchid, nonce_str, timestamp, serial_no and signature, each once."
+        "The Authorization header does not have the five items mchid (of a brand, brand_id), nonce_str, timestamp, serial_no and signature, each once."
         "Write each of the five once, under exactly these names, and not empty.";
     UnknownMerchant
         "There is no merchant with this mchid."
         "Use the mchid to which the private key belongs; here, one of the sandbox's merchants.";
+    UnknownBrand
+        "There is no brand with this brand_id."
+        "Use the brand_id to which the private key belongs; here, one of the sandbox's brands.";
     MerchantMismatch
-        "The mchid is another merchant's: the certificate that serial_no names, and the key, do not belong to it."
-        "Take mchid, certificate and private key from the same merchant.";
+        "The mchid or brand_id is another's: the certificate that serial_no names, and the key, do not belong to it."
+        "Take id, certificate and private key from the same merchant or brand.";
     PlatformSerial
         "serial_no names WeChat Pay's certificate or public key, not the merchant's certificate."
         "Put the serial number of apiclient_cert.pem into serial_no; the platform's goes into the header Wechatpay-Serial.";
@@ -71,7 +77,7 @@ causes! {
         "serial_no is the right number in the wrong form."
         "Write it in upper-case hex without colons or leading zeroes, as `openssl x509 -noout -serial` prints it.";
     OtherSerial
-        "serial_no is not the serial number of the merchant's certificate."
+        "serial_no is not the serial number of the merchant's certificate, or the brand's."
         "Read it from the certificate in use: openssl x509 -in apiclient_cert.pem -noout -serial.";
     Milliseconds
         "The timestamp is in milliseconds."
@@ -122,7 +128,7 @@ causes! {
         "The signature has another length than those of the key."
         "Sign with the private key of the certificate, apiclient_key.pem; it has 2048 bits, its signatures 256 bytes.";
     OtherMerchantKey
-        "The signature was made with the key of another merchant."
+        "The signature was made with the key of another merchant or brand."
         "Load the private key that belongs to the certificate named by serial_no.";
     PlatformKey
         "The signature was made with WeChat Pay's key, not with the merchant's."
@@ -201,7 +207,7 @@ causes! {
         "Fill in the ids before signing.";
     PathPrefix
         "The beginning of the path is missing in what was signed."
-        "Sign the whole path as it is sent: it begins with /v3/.";
+        "Sign the whole path as it is sent: it begins with /v3/, or with /brand/.";
     TrailingSlash
         "The signed path and the sent one differ by a slash at the end."
         "Sign the path exactly as it is sent.";

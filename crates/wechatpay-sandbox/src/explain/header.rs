@@ -1,18 +1,20 @@
 //! Reads signature headers leniently, and tells everything that is wrong with them.
 
 use super::{Case, Cause};
+use crate::authorize::{BRAND_SCHEME, SCHEME};
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use http::header::{AUTHORIZATION, HeaderMap};
 
-const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
-
 /// What the headers say; empty where they say nothing.
 #[derive(Default)]
 pub(super) struct Items {
-    pub(super) mchid: String,
+    /// Whether a brand calls, and not a merchant.
+    pub(super) brand: bool,
+    /// `mchid`, or `brand_id` of a brand.
+    pub(super) caller: String,
     pub(super) nonce: String,
     pub(super) timestamp: String,
     pub(super) serial: String,
@@ -22,7 +24,7 @@ pub(super) struct Items {
 impl Items {
     fn place(&mut self, name: &str) -> Option<&mut String> {
         match name {
-            "mchid" => Some(&mut self.mchid),
+            "mchid" | "brand_id" => Some(&mut self.caller),
             "nonce_str" => Some(&mut self.nonce),
             "timestamp" => Some(&mut self.timestamp),
             "serial_no" => Some(&mut self.serial),
@@ -33,7 +35,7 @@ impl Items {
 
     fn missing(&self) -> Option<&'static str> {
         let items = [
-            ("mchid", &self.mchid),
+            (if self.brand { "brand_id" } else { "mchid" }, &self.caller),
             ("nonce_str", &self.nonce),
             ("timestamp", &self.timestamp),
             ("serial_no", &self.serial),
@@ -44,7 +46,7 @@ impl Items {
 }
 
 /// The items of the `Authorization` of a request.
-pub(super) fn items(headers: &HeaderMap, case: &mut Case) -> Items {
+pub(super) fn items(headers: &HeaderMap, target: &str, case: &mut Case) -> Items {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         case.tell(Cause::NoAuthorization, "");
@@ -59,11 +61,31 @@ pub(super) fn items(headers: &HeaderMap, case: &mut Case) -> Items {
         _ if text.contains('=') => ("", &*text),
         _ => (&*text, ""),
     };
-    if scheme != SCHEME {
+    let schemed = match scheme {
+        SCHEME => Some(false),
+        BRAND_SCHEME => Some(true),
+        _ => None,
+    };
+    let named = [("brand_id=", true), ("mchid=", false)].into_iter().find(|(item, _)| rest.contains(item));
+    let named = named.map(|(_, brand)| brand);
+    if let Some(brand) = schemed {
+        kinds(brand, named, target, case);
+    } else {
         let shown: String = scheme.chars().take(40).collect();
         case.tell(Cause::Scheme, format!("It is {shown:?}."));
     }
-    read(rest, case)
+    // Whose id it is says the item's name, whatever the scheme.
+    read(rest, named.or(schemed).unwrap_or(false), case)
+}
+
+/// Tells where a scheme of brands, or of merchants, has an id or a path of the others.
+fn kinds(brand: bool, named: Option<bool>, target: &str, case: &mut Case) {
+    let (who, item, foreign) = if brand { ("brands", "brand_id", "/v3/") } else { ("merchants", "mchid", "/brand/") };
+    if named.is_some_and(|named| named != brand) {
+        case.tell(Cause::BrandOrMerchant, format!("The scheme is that of {who}, and {item} is missing."));
+    } else if target.starts_with(foreign) {
+        case.tell(Cause::BrandOrMerchant, format!("The scheme is that of {who}, and the path begins with {foreign}."));
+    }
 }
 
 /// Names as other APIs and other documents have them.
@@ -75,8 +97,8 @@ const ALIASES: [(&str, &str); 5] = [
     ("sign", "signature"),
 ];
 
-fn read(text: &str, case: &mut Case) -> Items {
-    let mut items = Items::default();
+fn read(text: &str, brand: bool, case: &mut Case) -> Items {
+    let mut items = Items { brand, ..Items::default() };
     let mut rest = text.trim();
     let (mut unquoted, mut separated, mut wrong) = (false, !rest.ends_with([',', ';']), String::new());
     while let Some((name, after)) = rest.split_once('=') {
@@ -144,11 +166,11 @@ pub(super) fn reply_items(headers: &HeaderMap, case: &mut Case) -> Items {
     if !missing.is_empty() {
         case.tell(Cause::SignatureHeaderMissing, format!("It is {}.", missing.join(" and ")));
     }
-    if let Some(kind) = kind.filter(|kind| kind != SCHEME) {
+    if let Some(kind) = kind.filter(|kind| ![SCHEME, BRAND_SCHEME].contains(&kind.as_str())) {
         case.tell(Cause::SignatureType, format!("It is {kind:?}."));
     }
     let [(timestamp, _), (nonce, _), (serial, _), (signature, _)] = all;
-    Items { mchid: String::new(), nonce, timestamp, serial, signature }
+    Items { nonce, timestamp, serial, signature, ..Items::default() }
 }
 
 /// A serial number without what people put into it: colons, small letters, leading zeroes.

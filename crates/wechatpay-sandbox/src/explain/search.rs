@@ -317,8 +317,10 @@ pub(super) fn targets(line: &mut Line, target: &str, hosts: &[&str], template: O
     line.or(Cause::TrailingSlash, "", with(&format!("{path}/"), query));
     line.or(Cause::TrailingSlash, "", with(path.trim_end_matches('/'), query));
     line.or(Cause::PathPrefix, "It is the slash.", target.trim_start_matches('/'));
-    if let Some(rest) = target.strip_prefix("/v3") {
-        line.or(Cause::PathPrefix, "It is /v3.", rest);
+    for prefix in ["/v3", "/brand"] {
+        if let Some(rest) = target.strip_prefix(prefix) {
+            line.or(Cause::PathPrefix, format!("It is {prefix}."), rest);
+        }
     }
     let paths: Vec<_> =
         codings().map(|(how, code)| (how, path.split('/').map(code).collect::<Vec<_>>().join("/"))).collect();

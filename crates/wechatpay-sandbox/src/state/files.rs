@@ -4,6 +4,7 @@ use crate::ambient::Ambient;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where files are fetched.
@@ -16,13 +17,13 @@ const LASTS: i64 = 30;
 pub(crate) const NO_FILE: &str = "账单文件不存在";
 
 /// The files that can be fetched now.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Files(BTreeMap<String, File>);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct File {
     mchid: String,
-    bytes: Vec<u8>,
+    text: String,
     until: i64,
 }
 
@@ -35,13 +36,13 @@ pub(crate) struct Link {
 
 impl Files {
     /// Keeps a file for a merchant until its link runs out.
-    pub(crate) fn offer(&mut self, bytes: Vec<u8>, mchid: &str, origin: &str, ambient: &mut Ambient, now: i64) -> Link {
+    pub(crate) fn offer(&mut self, text: String, mchid: &str, origin: &str, ambient: &mut Ambient, now: i64) -> Link {
         self.0.retain(|_, file| now <= file.until);
-        let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, &bytes);
+        let sha1 = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
         let sha1 = sha1.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let token = ambient.letters(64);
         let url = format!("{origin}{FILE_PATH}?token={token}");
-        self.0.insert(token, File { mchid: mchid.to_owned(), bytes, until: now.saturating_add(LASTS) });
+        self.0.insert(token, File { mchid: mchid.to_owned(), text, until: now.saturating_add(LASTS) });
         Link { url, sha1 }
     }
 
@@ -59,7 +60,9 @@ impl Files {
                 let why = "the link was made for another merchant";
                 Err(Answer::refuse(403, "NO_AUTH", "没有权限", Basis::Guess, why))
             }
-            Some(file) => Ok(Answer::file(file.bytes.clone(), Basis::Documented, "the file of a link, unsigned")),
+            Some(file) => {
+                Ok(Answer::file(file.text.clone().into_bytes(), Basis::Documented, "the file of a link, unsigned"))
+            }
         }
     }
 }

@@ -5,18 +5,20 @@
 
 mod busifavor;
 mod certificates;
-mod events;
+pub(crate) mod events;
 mod favor;
 mod files;
 mod page;
 mod partnerships;
 mod paygiftactivity;
+mod pool;
+mod product_coupon;
 
-pub use events::Event;
-pub(crate) use events::Outbox;
+pub use events::{Attempt, Event, Standing};
+pub(crate) use events::{Ending, Errand, Outbox};
 pub(crate) use files::FILE_PATH;
 
-use crate::ambient::Ambient;
+use crate::ambient::{Ambient, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::keys::Keys;
 use crate::log::Basis;
@@ -24,34 +26,37 @@ use crate::schema::Violation;
 use crate::settings::{Repeat, Settings};
 use aws_lc_rs::digest::{SHA256, digest};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use wechatpay_model::Spec;
 use wechatpay_model::operation::Idempotency;
 
 /// Everything that is remembered.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct State {
     favor: favor::Favor,
     busifavor: busifavor::Busifavor,
     paygiftactivity: paygiftactivity::Activities,
     partnerships: partnerships::Partnerships,
+    product_coupon: product_coupon::ProductCoupons,
+    #[serde(with = "pairs")]
     numbers: BTreeMap<Number, Done>,
     pub(crate) files: files::Files,
     pub(crate) outbox: Outbox,
 }
 
 /// A request number in its scope.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Number {
-    operation: &'static str,
+    #[serde(deserialize_with = "operation_id")]
+    operation: Known,
     scope: String,
     number: String,
 }
 
 /// What was done under a request number.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Done {
     /// Merchant that used it.
     caller: String,
@@ -61,6 +66,35 @@ struct Done {
     status: u16,
     body: Value,
     effects: u64,
+}
+
+/// A text of the catalogue. Under this name serde does not try to borrow it from what it reads.
+type Known = &'static str;
+
+/// The request numbers as a list: JSON has texts for keys only.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Vec::deserialize(deserializer).map(|pairs: Vec<(K, V)>| pairs.into_iter().collect())
+    }
+}
+
+/// The id of an operation that there is.
+fn operation_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Known, D::Error> {
+    let id = String::deserialize(deserializer)?;
+    let known = wechatpay_model::operations().find(|spec| spec.id() == id);
+    known.map(Spec::id).ok_or_else(|| serde::de::Error::custom("no such operation"))
 }
 
 /// One request for the state to act on: signed, of the right form, and complete.
@@ -101,7 +135,14 @@ impl Act {
 
     /// What the state does for an operation, if it does anything.
     pub(crate) fn find(spec: &Spec) -> Option<&'static Self> {
-        let families = [favor::ACTS, busifavor::ACTS, certificates::ACTS, paygiftactivity::ACTS, partnerships::ACTS];
+        let families = [
+            favor::ACTS,
+            busifavor::ACTS,
+            certificates::ACTS,
+            paygiftactivity::ACTS,
+            partnerships::ACTS,
+            product_coupon::ACTS,
+        ];
         families.into_iter().flatten().find(|act| act.operation == spec.id())
     }
 }
@@ -131,6 +172,8 @@ struct Once {
     other: (&'static str, Basis),
     /// Message of [`Repeat::AlreadyExists`].
     exists: &'static str,
+    /// Code of both refusals.
+    code: &'static str,
 }
 
 impl Once {
@@ -154,10 +197,10 @@ impl Once {
             return if done.fingerprint != fingerprint {
                 let (message, basis) = self.other;
                 let why = "this request number was used with other parameters";
-                Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", message, basis, why))
+                Err(Answer::refuse(400, self.code, message, basis, why))
             } else if self.same.0 == Repeat::AlreadyExists {
                 let why = "repeat of a request number (setting)";
-                Err(Answer::refuse(400, "RESOURCE_ALREADY_EXISTS", self.exists, Basis::Guess, why))
+                Err(Answer::refuse(400, self.code, self.exists, Basis::Guess, why))
             } else {
                 let why = "repeat of a request number with the same parameters: the first answer again";
                 Ok(Answer { status: done.status, ..Answer::ok(done.body.clone(), self.same.1, why) })
@@ -223,7 +266,7 @@ pub struct CodeEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct StockEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -241,7 +284,7 @@ pub struct StockEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CouponEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -257,7 +300,7 @@ pub struct CouponEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PaymentEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -277,7 +320,7 @@ pub struct PaymentEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RefundEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -299,7 +342,7 @@ pub struct RefundEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct BudgetEffect {
-    /// `favor` or `busifavor`.
+    /// `favor`, `busifavor` or `product_coupon`.
     pub family: &'static str,
     /// The stock.
     pub stock_id: String,
@@ -353,6 +396,7 @@ impl State {
         let mut ledger = Ledger::default();
         self.favor.enter(now, settings, &mut ledger);
         self.busifavor.enter(now, &mut ledger);
+        self.product_coupon.enter(now, &mut ledger);
         ledger.request_numbers = self
             .numbers
             .iter()
@@ -383,23 +427,27 @@ impl State {
         if let Some(done) = self.favor.act(&mut deed) {
             return done;
         }
+        if let Some(done) = self.product_coupon.act(&mut deed) {
+            return done;
+        }
         match act {
             "user_receive" => self.busifavor.user_receive(&mut deed),
             "user_delete" => self.busifavor.user_delete(&deed),
+            "pay" => self.paygiftactivity.pay(&mut self.busifavor, &mut deed),
             "audit" | "console" => {
                 let moved = self.busifavor.act(act, stock_id, to, now);
                 let status = moved.ok_or_else(|| deed.unknown("stock_id"))??;
                 Ok(serde_json::json!({"stock_id": stock_id, "status": status}))
             }
-            "refund" => Err(deed.unknown("transaction_id")),
+            "refund" => self.busifavor.refund(&mut deed).ok_or_else(|| deed.unknown("transaction_id")),
             _ => Err(deed.unknown("coupon_id")),
         }
     }
 }
 
 /// What can happen outside the API.
-pub(crate) const ACTIONS: [&str; 7] =
-    ["pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
+pub(crate) const ACTIONS: [&str; 8] =
+    ["pay", "pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
 
 /// Something that happens outside the API.
 struct Deed<'a> {
@@ -432,6 +480,13 @@ impl<'a> Deed<'a> {
         let what = name.trim_end_matches("_id");
         format!("there is no {what} {:?}; name it in {name:?}", self.text(name))
     }
+}
+
+/// A number that begins so, goes on with the day, and is not taken yet.
+fn number_of_day(begin: &str, deed: &mut Deed<'_>, taken: impl Fn(&str) -> bool) -> String {
+    let date: String = time_text(deed.now).chars().take(10).filter(char::is_ascii_digit).collect();
+    let whole = |number: &str| format!("{begin}{date}{number}");
+    whole(&deed.ambient.fresh_digits(12, |number| taken(&whole(number))))
 }
 
 /// Why a stock cannot be moved by an action.

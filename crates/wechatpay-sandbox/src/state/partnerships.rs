@@ -5,6 +5,7 @@ use super::{Act, Call, Once};
 use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub(super) const ACTS: &[Act] = &[
@@ -16,10 +17,10 @@ pub(super) const ACTS: &[Act] = &[
 const BROKEN: &str = "请求参数符合参数格式，但不符合业务规则";
 
 /// All partnerships, in the order in which they were first built.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Partnerships(Vec<Partnership>);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Partnership {
     /// Merchant that lends.
     lender: String,
@@ -55,7 +56,10 @@ impl Partnership {
 fn once(call: &Call<'_>) -> Once {
     let same = (call.settings.guessed_repeat, Basis::Guess);
     Once {
-        same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在"
+        same,
+        other: ("请求重入，但参数与上次请求不一致", Basis::Guess),
+        exists: "请求单号已存在",
+        code: "RESOURCE_ALREADY_EXISTS",
     }
 }
 

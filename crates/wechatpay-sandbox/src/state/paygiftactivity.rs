@@ -1,11 +1,13 @@
 //! Gift activities: coupons of merchants for those who pay. Most of what they do beside keeping their rules is not
 //! published, and guessed here.
 
+use super::busifavor::{Busifavor, Reward};
 use super::page::Page;
-use super::{Act, Call, Once};
-use crate::ambient::{instant, time_text};
+use super::{Act, Call, Deed, Once, number_of_day};
+use crate::ambient::{day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -25,10 +27,10 @@ const NOT_ALLOWED: &str = "商户未被授权";
 const BROKEN: &str = "请求参数符合参数格式，但不符合业务规则";
 
 /// All gift activities.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Activities(BTreeMap<String, Activity>);
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Activity {
     creator: String,
     /// The request that created it.
@@ -105,7 +107,10 @@ impl Activity {
 fn once(call: &Call<'_>) -> Once {
     let same = (call.settings.guessed_repeat, Basis::Guess);
     Once {
-        same, other: ("请求重入，但参数与上次请求不一致", Basis::Guess), exists: "请求单号已存在"
+        same,
+        other: ("请求重入，但参数与上次请求不一致", Basis::Guess),
+        exists: "请求单号已存在",
+        code: "RESOURCE_ALREADY_EXISTS",
     }
 }
 
@@ -279,7 +284,79 @@ fn delete_merchants(call: &mut Call<'_>) -> Outcome {
     })
 }
 
+impl Activity {
+    /// Whether a payment at this time is one that it rewards: within its spans and hours.
+    fn open(&self, now: i64) -> bool {
+        let periods = self.rules.pointer("/activity_base_info/available_periods");
+        let any = |name: &str, holds: &dyn Fn(&Value) -> bool| {
+            let list = periods.and_then(|periods| periods.get(name)).and_then(Value::as_array);
+            list.is_none_or(|items| items.iter().any(holds))
+        };
+        let at = |span: &Value, name: &str| span.get(name).and_then(Value::as_str).and_then(instant).map(|at| at.0);
+        // Six digits: hours, minutes, seconds.
+        let second = |span: &Value, name: &str| {
+            let digits = span.get(name).and_then(Value::as_str)?.parse::<i64>().ok()?;
+            Some(digits / 10_000 * 3600 + digits / 100 % 100 * 60 + digits % 100)
+        };
+        let today = day::second(now);
+        self.status(now) == "ONGOING_ACT_STATUS"
+            && any("available_time", &|span| {
+                at(span, "begin_time").is_none_or(|begin| begin <= now)
+                    && at(span, "end_time").is_none_or(|end| now <= end)
+            })
+            && any("available_day_time", &|span| {
+                second(span, "begin_day_time").is_none_or(|begin| begin <= today)
+                    && second(span, "end_day_time").is_none_or(|end| today <= end)
+            })
+    }
+
+    /// Whether an order of this merchant, with these tags and for so much, is one that it rewards.
+    fn rewards(&self, mchid: &str, amount: i64, tag: &str) -> bool {
+        let least = self.rules.pointer("/award_send_rule/transaction_amount_minimum").and_then(Value::as_i64);
+        let tags = self.rules.pointer("/advanced_setting/goods_tags").and_then(Value::as_array);
+        self.merchants.contains_key(mchid)
+            && least.is_none_or(|least| least <= amount)
+            && tags.is_none_or(|tags| tags.iter().any(|wanted| wanted.as_str() == Some(tag)))
+    }
+
+    /// The stocks of its awards, in their order.
+    fn stocks(&self) -> impl Iterator<Item = &str> {
+        let awards = self.rules.pointer("/award_send_rule/award_list").and_then(Value::as_array);
+        awards.into_iter().flatten().filter_map(|award| award.get("stock_id").and_then(Value::as_str))
+    }
+}
+
 impl Activities {
+    /// A user pays a merchant, and gets what the activities give for it. That a package is given as far as it can be, and
+    /// that whoever was paid counts as the sender, are guesses.
+    pub(super) fn pay(&self, busifavor: &mut Busifavor, deed: &mut Deed<'_>) -> Result<Value, String> {
+        let (mchid, openid, tag) = (deed.text("mchid"), deed.text("openid"), deed.text("goods_tag"));
+        if mchid.is_empty() || openid.is_empty() {
+            return Err("name who is paid in \"mchid\", and who pays in \"openid\"".to_owned());
+        }
+        let amount = deed.amount("amount")?.ok_or("say in \"amount\" how many fen are paid")?;
+        let transaction_id = match deed.text("transaction_id") {
+            "" => number_of_day("42000000", deed, |_| false),
+            given => given.to_owned(),
+        };
+        let now = deed.now;
+        let mut gifts = Vec::new();
+        let all = self.0.iter().filter(|(_, it)| it.open(now) && it.rewards(mchid, amount, tag));
+        for (activity_id, stock_id) in all.flat_map(|(id, it)| it.stocks().map(move |stock_id| (id, stock_id))) {
+            let reward = Reward { stock_id, openid, mchid, transaction_id: &transaction_id, activity_id };
+            let mut gift = json!({"activity_id": activity_id, "stock_id": stock_id});
+            let (name, text) = match busifavor.reward(&reward, deed) {
+                Ok(code) => ("coupon_code", code),
+                Err(why) => ("refused", why),
+            };
+            if let Some(gift) = gift.as_object_mut() {
+                gift.insert(name.to_owned(), json!(text));
+            }
+            gifts.push(gift);
+        }
+        Ok(json!({"transaction_id": transaction_id, "amount": amount, "gifts": gifts}))
+    }
+
     /// What people do in the console: `pause` and `restart`.
     pub(super) fn act(&mut self, id: &str, to: &str, now: i64) -> Result<Value, String> {
         let activity = self.0.get_mut(id);

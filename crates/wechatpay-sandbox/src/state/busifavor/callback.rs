@@ -5,10 +5,11 @@ use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use http::Uri;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// An address that was set.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Callback {
     pub(super) url: String,
     /// Who set it.

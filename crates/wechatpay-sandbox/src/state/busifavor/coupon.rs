@@ -8,8 +8,11 @@ use crate::log::Basis;
 use crate::settings::{SendRefusals, Settings};
 use crate::state::page::Page;
 use crate::state::{Deed, Event, Outbox};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use wechatpay_model::busifavor::CouponSend;
+use wechatpay_model::operation::Payload as _;
 
 /// What of the rules of its stock a coupon shows.
 pub(super) const SHOWN: [&str; 8] = [
@@ -26,8 +29,9 @@ pub(super) const SHOWN: [&str; 8] = [
 /// Channels by which users receive coupons; all but the last have the prefix `BUSICOUPON_SEND_CHANNEL_`.
 const API: &str = "BUSICOUPON_SEND_CHANNEL_API";
 const MINIAPP: &str = "BUSICOUPON_SEND_CHANNEL_MINIAPP";
+const PAYGIFT: &str = "BUSICOUPON_SEND_CHANNEL_PAYGIFT";
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Coupon {
     pub(super) openid: String,
     /// Merchant that handed it out.
@@ -47,13 +51,13 @@ pub(super) struct Coupon {
 }
 
 /// Number and time of a request.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Done {
     number: String,
     time: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Use {
     done: Done,
     /// Order that it was used for, if the merchant said so.
@@ -61,7 +65,7 @@ pub(super) struct Use {
 }
 
 /// State of a coupon, spelt as on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum CouponStatus {
     Sended,
     Used,
@@ -179,10 +183,12 @@ struct Gift<'a> {
     code: String,
     sender: &'a str,
     channel: &'a str,
+    /// What belongs to the channel.
+    attached: Option<Value>,
 }
 
 /// A gift that a user is yet to open.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Promise {
     stock_id: String,
     openid: String,
@@ -259,28 +265,22 @@ fn give(busifavor: &mut Busifavor, means: Means<'_>, gift: Gift<'_>) -> Outcome<
     stock.coupons.entry(code.clone()).or_insert(coupon).count += 1;
     stock.count_today(now);
     let named = stock.rules.pointer("/notify_config/notify_appid").is_some();
-    outbox.push(Event {
-        id: ambient.uuid(),
-        create_time: time_text(now),
-        event_type: "COUPON.SEND",
-        original_type: "coupon",
-        summary: "商家券领券通知",
-        mchid: stock.creator.clone(),
-        notify_url: callbacks.get(&stock.creator).map(|callback| callback.url.clone()),
-        // As such events were really seen: what documents call an object is an empty text.
-        payload: json!({
-            "event_type": "EVENT_TYPE_BUSICOUPON_SEND",
-            "coupon_code": code,
-            "stock_id": gift.stock_id,
-            "send_time": time_text(now),
-            "openid": if named { gift.openid.as_str() } else { "" },
-            "unionid": "",
-            "send_channel": gift.channel,
-            "send_merchant": gift.sender,
-            "attach_info": "",
-            "send_req_no": gift.number,
-        }),
+    let url = callbacks.get(&stock.creator).map(|callback| callback.url.as_str());
+    // As such events were really seen: what documents call an object is an empty text where there is nothing to say.
+    let payload = json!({
+        "event_type": "EVENT_TYPE_BUSICOUPON_SEND",
+        "coupon_code": code,
+        "stock_id": gift.stock_id,
+        "send_time": time_text(now),
+        "openid": if named { gift.openid.as_str() } else { "" },
+        "unionid": "",
+        "send_channel": gift.channel,
+        "send_merchant": gift.sender,
+        "attach_info": gift.attached.unwrap_or_else(|| json!("")),
+        "send_req_no": gift.number,
     });
+    let event = Event::new(CouponSend::EVENT, ambient.uuid(), now, &stock.creator, payload).addressed(url);
+    outbox.push(event, settings, now);
     users.entry(gift.openid).or_default().push((gift.stock_id, code.clone()));
     Ok(code)
 }
@@ -335,6 +335,7 @@ fn give_by_request(call: &mut Call<'_>, channel: &'static str) -> Outcome<String
         code: call.text("coupon_code"),
         sender: call.caller,
         channel,
+        attached: None,
     };
     let state = &mut *call.state;
     let outbox = &mut state.outbox;
@@ -431,7 +432,7 @@ impl Busifavor {
         }
         let Promise { stock_id, openid, number, code, sender } = promise;
         let channel = Some(deed.text("channel")).filter(|channel| !channel.is_empty()).unwrap_or(MINIAPP);
-        let gift = Gift { stock_id: stock_id.clone(), openid, number, code, sender: &sender, channel };
+        let gift = Gift { stock_id: stock_id.clone(), openid, number, code, sender: &sender, channel, attached: None };
         let Deed { now, settings, .. } = *deed;
         let means = Means { now, settings, ambient: &mut *deed.ambient, outbox: &mut *deed.outbox };
         let code = give(self, means, gift).map_err(|refusal| {
@@ -440,6 +441,34 @@ impl Busifavor {
         })?;
         self.tokens.remove(token);
         Ok(json!({"stock_id": stock_id, "coupon_code": code, "status": CouponStatus::Sended.as_str()}))
+    }
+}
+
+/// A payment that a gift rewards.
+pub(in crate::state) struct Reward<'a> {
+    pub(in crate::state) stock_id: &'a str,
+    pub(in crate::state) openid: &'a str,
+    /// Merchant that was paid.
+    pub(in crate::state) mchid: &'a str,
+    pub(in crate::state) transaction_id: &'a str,
+    pub(in crate::state) activity_id: &'a str,
+}
+
+impl Busifavor {
+    /// Rewards a payment with a coupon; names its code, or says why there is none.
+    pub(in crate::state) fn reward(&mut self, reward: &Reward<'_>, deed: &mut Deed<'_>) -> Result<String, String> {
+        let gift = Gift {
+            stock_id: reward.stock_id.to_owned(),
+            openid: reward.openid.to_owned(),
+            number: deed.ambient.letters(16),
+            code: String::new(),
+            sender: reward.mchid,
+            channel: PAYGIFT,
+            attached: Some(json!({"transaction_id": reward.transaction_id, "act_code": reward.activity_id})),
+        };
+        let Deed { now, settings, .. } = *deed;
+        let means = Means { now, settings, ambient: &mut *deed.ambient, outbox: &mut *deed.outbox };
+        give(self, means, gift).map_err(|refusal| refusal.why.into_owned())
     }
 }
 

@@ -6,11 +6,13 @@ mod coupon;
 mod stock;
 mod subsidy;
 
-use super::{Act, Call, CodeEffect, CouponEffect, Deed, Ledger, Once, StockEffect, immovable};
+use super::{Act, Call, CodeEffect, CouponEffect, Deed, Ledger, Once, StockEffect, immovable, number_of_day};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::Repeat;
+pub(super) use coupon::Reward;
 use coupon::{Coupon, CouponStatus};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use stock::{Status, Stock};
@@ -56,7 +58,7 @@ const NO_MERCHANT: &str = "商户号不存在";
 const REUSED: &str = "请求重入，但参数与上次请求不一致";
 
 /// Everything about merchant coupons.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Busifavor {
     stocks: BTreeMap<String, Stock>,
     /// The stock of each code that was not the merchant's choice: these are unique everywhere.
@@ -68,6 +70,8 @@ pub(super) struct Busifavor {
     callbacks: BTreeMap<String, callback::Callback>,
     payments: Vec<subsidy::Payment>,
     returns: Vec<subsidy::Return>,
+    /// Refunds of orders for which coupons were used: the order of each.
+    refunds: BTreeMap<String, String>,
 }
 
 /// What is done about repeats: as documented, or as the setting for what is not.
@@ -77,7 +81,7 @@ fn once(call: &Call<'_>, documented: bool) -> Once {
     } else {
         (call.settings.guessed_repeat, Basis::Guess)
     };
-    Once { same, other: (REUSED, Basis::Guess), exists: "请求单号已存在" }
+    Once { same, other: (REUSED, Basis::Guess), exists: "请求单号已存在", code: "RESOURCE_ALREADY_EXISTS" }
 }
 
 fn not_found(why: &'static str) -> Box<Answer> {
@@ -192,6 +196,18 @@ impl Busifavor {
         let coupon = coupon.ok_or_else(|| format!("stock {stock_id} has no coupon of that \"coupon_code\""))?;
         coupon.status = CouponStatus::Deleted;
         Ok(json!({"stock_id": stock_id, "coupon_code": code, "status": coupon.status.as_str()}))
+    }
+
+    /// An order is refunded for which a coupon was used. The coupon stays used until the merchant returns it.
+    pub(super) fn refund(&mut self, deed: &mut Deed<'_>) -> Option<Value> {
+        let order = deed.text("transaction_id");
+        let mut coupons = self.stocks.values().flat_map(|stock| stock.coupons.values());
+        if order.is_empty() || !coupons.any(|coupon| coupon.used().is_some_and(|used| used.transaction_id == order)) {
+            return None;
+        }
+        let refund_id = number_of_day("50000000", deed, |id| self.refunds.contains_key(id));
+        self.refunds.insert(refund_id.clone(), order.to_owned());
+        Some(json!({"family": "busifavor", "transaction_id": order, "refund_id": refund_id}))
     }
 
     /// Moves a stock as no API can; `None` if it is none of these.

@@ -1,12 +1,13 @@
 //! Stocks of merchant coupons: created, read, changed.
 
-use super::code::Pool;
 use super::coupon::Coupon;
 use super::{Call, Once, Who, check_user, find, find_stock, guessed, no_merchant, once};
 use crate::ambient::{day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::BusifavorFirstState;
+use crate::state::pool::Pool;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ const SHOWN: [&str; 10] = [
     "notify_config",
 ];
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stock {
     pub(super) creator: String,
     pub(super) owner: String,
@@ -45,7 +46,7 @@ pub(super) struct Stock {
 }
 
 /// Where the codes of a stock come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Mode {
     WechatPay,
     MerchantApi,
@@ -53,7 +54,7 @@ pub(super) enum Mode {
 }
 
 /// State of a stock, spelt as on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Status {
     Unaudit,
     Running,
@@ -124,8 +125,8 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
     if !call.knows(&owner) {
         return Err(no_merchant("belong_merchant is no merchant of the sandbox"));
     }
-    let once =
-        Once { same: (call.settings.busifavor_repeat, Basis::Guess), other: (EXISTS, Basis::Guess), exists: EXISTS };
+    let same = (call.settings.busifavor_repeat, Basis::Guess);
+    let once = Once { same, other: (EXISTS, Basis::Guess), exists: EXISTS, ..once(call, false) };
     once.run(call, |call| {
         let stocks = &call.state.busifavor.stocks;
         let stock_id = call.ambient.fresh_digits(16, |id| stocks.contains_key(id));

@@ -5,10 +5,11 @@ use super::{Call, Who, find_stock, guessed, no_merchant, not_found, once};
 use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// What both kinds have in common.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Receipt {
     id: String,
     /// The request.
@@ -21,11 +22,11 @@ struct Receipt {
 }
 
 /// A subsidy that was paid.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Payment(Receipt);
 
 /// A subsidy that was given back.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Return {
     receipt: Receipt,
     /// The payment.
@@ -178,6 +179,10 @@ pub(super) fn give_back(call: &mut Call<'_>) -> Outcome {
         let same = ["stock_id", "coupon_code", "transaction_id", "payer_merchant", "payee_merchant"];
         let asked = same.map(|name| call.text(name));
         let busifavor = &call.state.busifavor;
+        let refunded = busifavor.refunds.get(&call.text("refund_id")) == Some(&call.text("transaction_id"));
+        if call.settings.busifavor_check_refunds && !refunded {
+            return Err(not_found("the order has no such refund: make it with act refund (setting)"));
+        }
         let returned = |id: &str| -> i64 {
             let returns = busifavor.returns.iter().filter(|other| other.payment == id).map(|other| &other.receipt);
             returns.filter(|receipt| receipt.progress(now) != Progress::Fail).map(Receipt::amount).sum()
@@ -198,7 +203,11 @@ pub(super) fn give_back(call: &mut Call<'_>) -> Outcome {
         let done = Return { receipt: Receipt::new(call, "21", failure), payment };
         let shown = done.show(now);
         call.state.busifavor.returns.push(done);
-        Ok(Answer::ok(shown, Basis::Guess, "any refund is taken as one; how long a return takes is a setting"))
+        Ok(Answer::ok(
+            shown,
+            Basis::Guess,
+            "how long a return takes, and whether its refund is looked for, are settings",
+        ))
     })
 }
 

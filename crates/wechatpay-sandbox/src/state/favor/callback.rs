@@ -4,10 +4,11 @@ use super::{Call, NOT_YOURS, no_merchant};
 use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The address of a merchant.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Callback {
     url: String,
     on: bool,

@@ -7,13 +7,14 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::{OtherSenders, Repeat, Settings, UserLimit};
 use crate::state::Once;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// How many coupons a page of a user's holds, if the request does not say.
 const PAGE: i64 = 20;
 
 /// A coupon that a user has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Coupon {
     pub(super) stock_id: String,
     openid: String,
@@ -127,6 +128,7 @@ pub(super) fn send(call: &mut Call<'_>) -> Outcome {
         same: (Repeat::FirstAnswer, Basis::Documented),
         other: (OTHER_PARAMETERS, Basis::Guess),
         exists: "券已发放",
+        code: "RESOURCE_ALREADY_EXISTS",
     };
     once.run(call, |call| {
         let coupon_id = call.state.favor.give(gift, call.settings, call.ambient, call.now)?;

@@ -4,14 +4,17 @@ use super::{Call, Deed, FAMILY, Favor, NOT_YOURS, no_stock};
 use crate::ambient::{day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
-use crate::state::Event;
 use crate::state::favor::coupon::State;
 use crate::state::favor::stock::Status;
 use crate::state::files::NO_FILE;
+use crate::state::{Event, number_of_day};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use wechatpay_model::favor::CouponUse;
+use wechatpay_model::operation::Payload as _;
 
 /// A payment in which a coupon was used.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Payment {
     pub(super) transaction_id: String,
     pub(super) stock_id: String,
@@ -27,7 +30,7 @@ pub(super) struct Payment {
 }
 
 /// A refund of such a payment.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Refund {
     pub(super) refund_id: String,
     at: i64,
@@ -145,9 +148,9 @@ impl Favor {
     }
 }
 
-fn file(kind: Kind, rows: &[String]) -> Vec<u8> {
+fn file(kind: Kind, rows: &[String]) -> String {
     let lines = std::iter::once(kind.header).chain(rows.iter().map(String::as_str));
-    lines.flat_map(|line| [line, "\n"]).collect::<String>().into_bytes()
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The record of a stock whose campaign is over.
@@ -236,11 +239,7 @@ impl Favor {
             return Err("the order holds none of the goods that the coupon is for".to_owned());
         }
         let transaction_id = match deed.text("transaction_id") {
-            "" => {
-                let date: String = time_text(now).chars().take(10).filter(char::is_ascii_digit).collect();
-                let taken = |number: &str| self.transactions.contains_key(&format!("42000000{date}{number}"));
-                format!("42000000{date}{}", deed.ambient.fresh_digits(12, taken))
-            }
+            "" => number_of_day("42000000", deed, |id| self.transactions.contains_key(id)),
             taken if self.transactions.contains_key(taken) => {
                 return Err(format!(
                     "transaction {taken} exists already; leave \"transaction_id\" out to get a fresh one"
@@ -263,17 +262,9 @@ impl Favor {
         coupon.used_in = Some(transaction_id.clone());
         let mut payload = coupon.describe(coupon_id, stock, now);
         payload.insert("consume_information".to_owned(), payment.consumption());
-        let creator = stock.creator.clone();
-        let event = Event {
-            id: deed.ambient.uuid(),
-            create_time: time_text(now),
-            event_type: "COUPON.USE",
-            original_type: "coupon",
-            summary: "代金券核销通知",
-            notify_url: self.callbacks.get(&creator).and_then(|callback| callback.address()).map(str::to_owned),
-            mchid: creator,
-            payload: Value::Object(payload),
-        };
+        let url = self.callbacks.get(&stock.creator).and_then(|callback| callback.address());
+        let payload = Value::Object(payload);
+        let event = Event::new(CouponUse::EVENT, deed.ambient.uuid(), now, &stock.creator, payload).addressed(url);
         stock.spent += discount;
         self.transactions.insert(transaction_id.clone(), self.payments.len());
         self.payments.push(payment);
@@ -286,7 +277,7 @@ impl Favor {
             "discount": discount,
             "event_id": event.id,
         });
-        deed.outbox.push(event);
+        deed.outbox.push(event, deed.settings, now);
         Ok(done)
     }
 
@@ -298,12 +289,8 @@ impl Favor {
 
     fn refund_payment(&mut self, index: usize, deed: &mut Deed<'_>) -> Result<Value, String> {
         let now = deed.now;
-        let refund_id = {
-            let ids = |id: &str| self.payments.iter().flat_map(|payment| &payment.refunds).any(|r| r.refund_id == id);
-            let date: String = time_text(now).chars().take(10).filter(char::is_ascii_digit).collect();
-            let taken = |number: &str| ids(&format!("50000000{date}{number}"));
-            format!("50000000{date}{}", deed.ambient.fresh_digits(12, taken))
-        };
+        let ids = |id: &str| self.payments.iter().flat_map(|payment| &payment.refunds).any(|r| r.refund_id == id);
+        let refund_id = number_of_day("50000000", deed, ids);
         let payment = self.payments.get_mut(index).ok_or("there is no such payment")?;
         let (refunded, returned) = payment.refunded();
         let rest = payment.amount - refunded;

@@ -15,6 +15,7 @@ use crate::settings::{OffsetUnit, Settings};
 use callback::Callback;
 use coupon::{Coupon, State};
 use flow::Payment;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use stock::Stock;
@@ -56,7 +57,7 @@ const NO_MERCHANT: &str = "商户号不合法";
 const OTHER_PARAMETERS: &str = "请求重入，但参数与上次请求不一致";
 
 /// Everything about cash coupons.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Favor {
     stocks: BTreeMap<String, Stock>,
     coupons: BTreeMap<String, Coupon>,

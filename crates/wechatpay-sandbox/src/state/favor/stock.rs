@@ -6,13 +6,14 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::{FavorFirstState, GoodsTime, Repeat};
 use crate::state::{Once, immovable};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 const WRONG_STATE: &str = "非法的批次状态";
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Stock {
     pub(super) creator: String,
     /// The request that created it.
@@ -41,7 +42,7 @@ pub(super) struct Stock {
 }
 
 /// State of a stock, spelt as on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Status {
     Unactivated,
     Audit,
@@ -165,6 +166,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
         same: (Repeat::FirstAnswer, Basis::Documented),
         other: (OTHER_PARAMETERS, Basis::Observed),
         exists: "批次已存在",
+        code: "RESOURCE_ALREADY_EXISTS",
     };
     once.run(call, |call| {
         if contradicts(&call.request) {

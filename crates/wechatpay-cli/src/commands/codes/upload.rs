@@ -1,0 +1,432 @@
+//! `wechatpay codes upload`
+
+use super::{failed, operation, summary};
+use crate::args::{CodesFormat, CodesUpload};
+use crate::config::{self, Account};
+use crate::output::{Exit, Failure, Output, Rejection, Result, Signal};
+use crate::wire::{self, Way, Wire};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use wechatpay_protocol::retry::Sleep;
+use wechatpay_uploader::{
+    Ended, Endpoint, Event, Finished, Format, Input, Job, Journal, Options, Source, State, Totals, UploadError,
+    Uploader, Verification,
+};
+
+/// Time between two lines of progress with `--json`.
+const BEAT: Duration = Duration::from_secs(1);
+
+pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
+    let format = format(args)?;
+    let target = Map::from_iter([("stock_id".to_owned(), json!(args.stock_id))]);
+    if args.dry_run {
+        return dry_run(args, format, target, output);
+    }
+    let account = Account::load(&args.account)?;
+    let journal = journal_path(args)?;
+    let kept = Kept::take(args, &journal, output)?;
+    let input = Input { sources: kept.sources.clone(), format };
+    let runtime = wire::runtime(Builder::new_current_thread())?;
+    let uploaded = runtime.block_on(upload(args, account, target, &input, &journal, output));
+    // A name that is still being looked up must not keep an interrupted command alive.
+    runtime.shutdown_background();
+    uploaded
+}
+
+fn format(args: &CodesUpload) -> Result<Format> {
+    match (args.format, &args.column) {
+        (Some(CodesFormat::Text), Some(_)) => {
+            Err(Failure::Usage("text has no columns; leave --column or --format text out".to_owned()))
+        }
+        (Some(CodesFormat::Csv), None) => Err(Failure::Usage("name the column of the codes with --column".to_owned())),
+        (_, Some(column)) => Ok(Format::Csv { column: column.clone() }),
+        (_, None) => Ok(Format::Text),
+    }
+}
+
+/// Where the journal lies: where it is wanted, else beside the first file.
+fn journal_path(args: &CodesUpload) -> Result<PathBuf> {
+    if let Some(path) = &args.journal {
+        return Ok(path.clone());
+    }
+    match args.files.first() {
+        Some(file) if file != "-" => Ok(suffixed(Path::new(file), ".wechatpay-journal")),
+        _ => Err(Failure::Usage("stdin has no name; say with --journal where the journal shall be".to_owned())),
+    }
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// The files of an input. What came over stdin lies beside the journal.
+struct Kept {
+    sources: Vec<Source>,
+    /// A second copy, which goes when it is known whether it is the first one's.
+    copy: Option<PathBuf>,
+}
+
+impl Kept {
+    fn take(args: &CodesUpload, journal: &Path, output: &Output) -> Result<Self> {
+        if !args.files.iter().any(|file| file == "-") {
+            return Ok(Self { sources: args.files.iter().map(|file| source(file)).collect(), copy: None });
+        }
+        let kept = suffixed(journal, ".input");
+        let again = journal.exists() && kept.exists();
+        let path = if again { suffixed(&kept, ".new") } else { kept.clone() };
+        let spooled = spool(args, &path, output)?;
+        if !again {
+            return Ok(Self { sources: vec![spooled], copy: None });
+        }
+        if same(&path, &kept) {
+            let _ = std::fs::remove_file(&path);
+            return Ok(Self { sources: vec![Source { path: kept, ..spooled }], copy: None });
+        }
+        Ok(Self { sources: vec![spooled], copy: Some(path) })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(copy) = &self.copy {
+            // What is left over is only read by its owner, and written over the next time.
+            let _ = std::fs::remove_file(copy);
+        }
+    }
+}
+
+/// A file by its absolute path, so that the report finds it from anywhere.
+fn source(file: &str) -> Source {
+    let path = std::path::absolute(file).unwrap_or_else(|_| PathBuf::from(file));
+    Source { path, name: file.to_owned() }
+}
+
+fn spool(args: &CodesUpload, path: &Path, output: &Output) -> Result<Source> {
+    if args.files.len() > 1 {
+        return Err(Failure::Usage("`-` stands alone: what stdin holds is one input".to_owned()));
+    }
+    if std::io::stdin().is_terminal() {
+        output.hint(format_args!("reading codes from the terminal; end them with Ctrl-D"));
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    Source::spool(std::io::stdin().lock(), path, "stdin").map_err(|error| Failure::Local(error.to_string()))
+}
+
+/// Whether two files hold the same bytes.
+fn same(one: &Path, other: &Path) -> bool {
+    use std::io::{BufReader, Read};
+    let open = |path: &Path| std::fs::File::open(path).map(BufReader::new);
+    let (Ok(one), Ok(other)) = (open(one), open(other)) else { return false };
+    let (mut one, mut other) = (one.bytes(), other.bytes());
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(Ok(a)), Some(Ok(b))) if a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+fn dry_run(args: &CodesUpload, format: Format, target: Map<String, Value>, output: &Output) -> Result {
+    let (base_url, mchid) = config::sender(&args.account)?;
+    let job = Job { endpoint: Endpoint::BUSIFAVOR, target, base_url: base_url.to_string(), mchid };
+    let folder = tempfile::tempdir().map_err(|error| Failure::Local(format!("no temporary directory: {error}")))?;
+    let sources = if args.files.iter().any(|file| file == "-") {
+        vec![spool(args, &folder.path().join("stdin"), output)?]
+    } else {
+        args.files.iter().map(|file| source(file)).collect()
+    };
+    let planned = job.plan(&Input { sources, format }, folder.path()).map_err(failed)?;
+    planned.notes.iter().for_each(|note| output.hint(format_args!("{note}")));
+    if output.json {
+        let repeated: Vec<_> = planned.repeated.iter().map(|(at, first)| json!({ "at": at, "first": first })).collect();
+        return output.value(&json!({
+            "event": "plan", "dry_run": true, "codes": planned.codes, "batches": planned.batches,
+            "duplicates": planned.duplicates, "repeated": repeated, "empty_lines": planned.empty_lines,
+            "numbers": planned.numbers, "digest": planned.digest,
+        }));
+    }
+    output.line(format_args!("{} codes in {} batches; nothing was sent", planned.codes, planned.batches))?;
+    for (at, first) in &planned.repeated {
+        output.line(format_args!("  {at} repeats {first}, and is sent once"))?;
+    }
+    let more = planned.duplicates.saturating_sub(planned.repeated.len() as u64);
+    if more > 0 {
+        output.line(format_args!("  and {more} more lines repeat others"))?;
+    }
+    if planned.empty_lines > 0 {
+        output.line(format_args!("  {} empty lines are passed over", planned.empty_lines))?;
+    }
+    Ok(())
+}
+
+async fn upload(
+    args: &CodesUpload,
+    account: Account,
+    target: Map<String, Value>,
+    input: &Input,
+    path: &Path,
+    output: &Output,
+) -> Result {
+    // The uploader repeats calls itself; two layers would multiply.
+    let way = Way { backend: args.wire.backend, attempts: None, output: *output };
+    let downloads = account.downloads;
+    let client = way.client(account, Wire::new(args.wire.backend)?);
+    let mut options = Options::default();
+    options.concurrency = usize::from(args.concurrency);
+    options.rate = args.rate;
+    let sleep = |time: Duration| -> Sleep { Box::pin(tokio::time::sleep(time)) };
+    let uploader = Uploader::new(client.clone(), Endpoint::BUSIFAVOR, target, sleep).with_options(options);
+    let journal = uploader.job().open(input, path).map_err(failed)?;
+    announce(&journal, path, output)?;
+    if downloads && !journal.totals().complete() {
+        wire::download(&client).await?;
+    }
+    let progress = Progress::new(&journal, *output);
+    let mut finished = interruptible(&uploader, journal, &progress, output).await?;
+    progress.bar.finish_and_clear();
+    let verified = match args.verify && !matches!(finished.ended, Ended::Interrupted) {
+        true => Some(verify(&uploader, &mut finished, output).await?),
+        false => None,
+    };
+    summary(&finished.journal, output, "summary")?;
+    judge(finished, verified, path, *progress.signal.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Says what is going to be done.
+fn announce(journal: &Journal, path: &Path, output: &Output) -> Result {
+    let (totals, header) = (journal.totals(), journal.header());
+    let path = path.display();
+    if output.json {
+        return output.value(&json!({
+            "event": "plan", "codes": totals.codes, "batches": totals.batches, "duplicates": totals.duplicates,
+            "empty_lines": header.empty_lines, "numbers": header.numbers, "digest": header.digest,
+            "journal": path.to_string(), "batches_done": totals.batches_done,
+        }));
+    }
+    let Totals { codes, batches, batches_done, duplicates, .. } = totals;
+    output.hint(format_args!("{codes} codes in {batches} batches, {batches_done} of them answered; journal {path}"));
+    if duplicates > 0 {
+        output.hint(format_args!("{duplicates} lines repeat a code, which is sent once; the report names them"));
+    }
+    Ok(())
+}
+
+/// Uploads until it is done. The first signal lets what is under way end; the second one ends at once.
+async fn interruptible(
+    uploader: &Uploader<Wire>,
+    journal: Journal,
+    progress: &Progress,
+    output: &Output,
+) -> Result<Finished> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let signals = async {
+        let first = wire::signal().await?;
+        *progress.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+        progress.bar.suspend(|| {
+            output.hint(format_args!("stopping: calls under way are waited for; interrupt again to stop at once"));
+        });
+        let _ = stop.send(());
+        wire::signal().await
+    };
+    let stopped = async {
+        if stopped.await.is_err() {
+            // Signals cannot be caught; the other branch says so.
+            std::future::pending().await
+        }
+    };
+    let signals = std::pin::pin!(signals);
+    tokio::select! {
+        finished = uploader.run(journal, stopped, |event: &Event<'_>| progress.tell(event)) => finished.map_err(failed),
+        second = signals => {
+            let message = "stopped at once; calls that were under way will be repeated under their own numbers";
+            Err(interrupted(second?, message.to_owned()))
+        }
+    }
+}
+
+fn interrupted(signal: Signal, message: String) -> Failure {
+    let exit = if signal == Signal::Interrupt { Exit::Interrupted } else { Exit::Terminated };
+    rejection(exit, "interrupted", message, "nothing is lost: run the same line again to go on")
+}
+
+fn rejection(exit: Exit, kind: &'static str, message: String, next: &str) -> Failure {
+    let (reason, status, code, next) = (None, None, None, Some(next.to_owned()));
+    Failure::Rejected(Box::new(Rejection { exit, kind, reason, status, code, message, next }))
+}
+
+async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Output) -> Result<Verification> {
+    let found = uploader.verify(&mut finished.journal).await.map_err(|error| match error {
+        UploadError::Listing(_) => {
+            Failure::Stopped { by: Box::new(failed(error)), printed: None, resume: Some("run it again".to_owned()) }
+        }
+        error => failed(error),
+    })?;
+    if output.json {
+        let mut line = json!(found);
+        if let Some(line) = line.as_object_mut() {
+            line.insert("event".to_owned(), "verification".into());
+        }
+        output.value(&line)?;
+    } else {
+        let Verification { listed, present, missing, others, .. } = found;
+        output.hint(format_args!(
+            "{listed} codes are listed: {present} of this input, {others} others; {missing} that should be there are not"
+        ));
+    }
+    Ok(found)
+}
+
+/// What the end of an upload means for the exit code.
+fn judge(finished: Finished, verified: Option<Verification>, path: &Path, signal: Option<Signal>) -> Result {
+    let totals = finished.journal.totals();
+    let report = format!("wechatpay codes report --journal {}", path.display());
+    match finished.ended {
+        Ended::Interrupted => {
+            let message = format!("interrupted; {} of {} batches are answered", totals.batches_done, totals.batches);
+            return Err(interrupted(signal.unwrap_or(Signal::Interrupt), message));
+        }
+        Ended::Stopped(error) if !totals.complete() => {
+            let resume =
+                Some(format!("when the cause is removed, run the same line again; `{report}` says what is left"));
+            return Err(Failure::Stopped { by: Box::new(operation().failed(*error)), printed: None, resume });
+        }
+        _ => {}
+    }
+    let next = format!("`{report}` names each, and why");
+    if totals.refused > 0 {
+        let message = format!("{} of {} codes were refused", totals.refused, totals.codes);
+        return Err(rejection(Exit::Refused, "refused", message, &next));
+    }
+    if totals.unclear > 0 {
+        let message = format!("the answers do not name {} of {} codes", totals.unclear, totals.codes);
+        return Err(rejection(Exit::Unknown, "unclear", message, &next));
+    }
+    if let Some(found) = verified.filter(|found| found.missing > 0) {
+        let places = found.missing_at.join(", ");
+        let message = format!("{} codes that were answered as uploaded are not listed: {places}", found.missing);
+        return Err(rejection(Exit::Unknown, "missing", message, "the list may lag behind: verify again later"));
+    }
+    Ok(())
+}
+
+/// Tells people and machines how far it is.
+struct Progress {
+    bar: ProgressBar,
+    output: Output,
+    last: Mutex<Option<Instant>>,
+    /// The signal that stopped the upload.
+    signal: Mutex<Option<Signal>>,
+}
+
+impl Progress {
+    fn new(journal: &Journal, output: Output) -> Self {
+        let totals = journal.totals();
+        // Hidden where stderr is no terminal.
+        let bar = if output.json { ProgressBar::hidden() } else { ProgressBar::new(totals.codes) };
+        let template = "{bar:32} {pos}/{len} codes · {per_sec} · {eta} left · {msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_position(settled(&totals));
+        // The rate is that of this run.
+        bar.reset_eta();
+        bar.set_message("0 refused");
+        Self { bar, output, last: Mutex::new(None), signal: Mutex::new(None) }
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        match event {
+            Event::Settled { batch, number, state, error, differences, totals, rate } => {
+                self.bar.set_position(settled(totals));
+                let pace = rate.map(|rate| format!(" · {rate:.1} calls/s allowed")).unwrap_or_default();
+                self.bar.set_message(format!("{} refused{pace}", totals.refused));
+                if *state != State::Done || !differences.is_empty() {
+                    self.odd(*batch, number, *state, *error, differences);
+                }
+                if self.output.json && self.due() {
+                    let mut line = json!(totals);
+                    if let Some(line) = line.as_object_mut() {
+                        line.insert("event".to_owned(), "progress".into());
+                        line.insert("rate".to_owned(), json!(rate));
+                    }
+                    self.line(&line);
+                }
+            }
+            Event::Retrying { batch, error, pause } => {
+                let code = error.code().filter(|code| !code.is_empty()).unwrap_or(error.kind());
+                if self.output.json {
+                    let seconds = pause.as_secs_f64();
+                    self.line(&json!({ "event": "retry", "batch": batch, "error": code, "seconds": seconds }));
+                } else {
+                    self.bar.set_message(format!("again after {code}"));
+                }
+            }
+            Event::Creating { pause } => {
+                let seconds = pause.as_secs();
+                if self.output.json {
+                    self.line(&json!({ "event": "waiting", "reason": "creating", "seconds": seconds }));
+                } else {
+                    self.hint(&format!("the stock is still being created; asking again in {seconds} s"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A batch that did not simply go through.
+    fn odd(
+        &self,
+        batch: u64,
+        number: &str,
+        state: State,
+        error: Option<&wechatpay_protocol::Error>,
+        differences: &[String],
+    ) {
+        if self.output.json {
+            let error = error.map(ToString::to_string);
+            self.line(&json!({
+                "event": "batch", "batch": batch, "number": number, "state": state, "error": error,
+                "differences": differences,
+            }));
+            return;
+        }
+        if let Some(error) = error {
+            self.hint(&format!("batch {batch} ({number}): {error}"));
+        }
+        for difference in differences {
+            self.hint(&format!("batch {batch} ({number}): {difference}"));
+        }
+    }
+
+    fn hint(&self, text: &str) {
+        self.bar.suspend(|| self.output.hint(format_args!("{text}")));
+    }
+
+    fn line(&self, line: &Value) {
+        // Whoever reads no more learns the end from the exit code; the upload goes on.
+        let _ = self.output.value(line);
+    }
+
+    /// Whether it is time for another line of progress.
+    fn due(&self) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| last.elapsed() >= BEAT);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Codes whose outcome is known.
+fn settled(totals: &Totals) -> u64 {
+    totals.codes - totals.not_sent - totals.unknown
+}

@@ -1,0 +1,140 @@
+//! The thread that owns journal and input. It gives batches only after they are marked on the disk as being sent.
+//!
+//! Batches come when they are asked for, so memory does not grow with the input; what became of them is committed
+//! together with the next marks, so the disk is synced once for many calls.
+
+use crate::endpoint::Limits;
+use crate::error::UploadError;
+use crate::input::Input;
+use crate::journal::{Journal, JournalError, Outcome, Progress, State};
+use crate::plan::{Batches, Numbers, PlanError, gather};
+use futures::channel::mpsc::UnboundedSender;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// How long an outcome may wait for others before it is committed. Until then a crash would only repeat its call.
+const LINGER: Duration = Duration::from_millis(50);
+/// Outcomes that are committed without waiting for more.
+const GROUP: usize = 256;
+
+/// A batch to be sent.
+pub(crate) struct Batch {
+    pub(crate) index: u64,
+    pub(crate) number: String,
+    pub(crate) codes: Vec<String>,
+    /// What was known before it was marked.
+    pub(crate) before: Progress,
+}
+
+/// What the thread is told.
+pub(crate) enum Ask {
+    /// So many batches are wanted.
+    More(usize),
+    /// What became of one.
+    Note(Outcome),
+}
+
+/// What it answers.
+pub(crate) enum Told {
+    /// As many as were wanted; fewer where there are no more.
+    Batches(Vec<Batch>),
+    /// It cannot go on.
+    Failed(UploadError),
+    /// It has ended; everything that it was told is on the disk.
+    Closed(Box<Journal>),
+}
+
+/// What the thread needs.
+pub(crate) struct Keeper {
+    pub(crate) journal: Journal,
+    pub(crate) input: Input,
+    pub(crate) limits: Limits,
+    pub(crate) inbox: Receiver<Ask>,
+    pub(crate) outbox: UnboundedSender<Told>,
+}
+
+impl Keeper {
+    /// Works until nobody asks any more.
+    pub(crate) fn run(mut self) {
+        let ended = self.work();
+        // Nobody listens any more where the upload was dropped; the journal is complete all the same.
+        let _ = self.outbox.unbounded_send(match ended {
+            Ok(()) => Told::Closed(Box::new(self.journal)),
+            Err(error) => Told::Failed(error),
+        });
+    }
+
+    fn work(&mut self) -> Result<(), UploadError> {
+        let view = self.journal.view();
+        let mut batches = Batches::new(&self.input, self.limits, self.journal.header().batch, view.duplicates())?;
+        let numbers = Numbers::with_prefix(&self.journal.header().numbers);
+        while let Some((wanted, outcomes)) = self.collect() {
+            let mut given = Vec::with_capacity(wanted);
+            while given.len() < wanted
+                && let Some(gathered) = gather(&mut batches, |_, _| Ok(()))?
+            {
+                let before = view.progress(gathered.index)?;
+                if before.state == State::Done {
+                    continue;
+                }
+                if !view.planned(&gathered)? {
+                    return Err(JournalError::ChangedMeanwhile.into());
+                }
+                let number = numbers.of(gathered.index);
+                given.push(Batch { index: gathered.index, number, codes: gathered.codes, before: resumed(before) });
+            }
+            let reserved: Vec<_> = given.iter().map(|batch| batch.index).collect();
+            self.journal.commit(&reserved, &outcomes)?;
+            if wanted > 0 {
+                // The same as above: whoever is gone wants nothing.
+                let _ = self.outbox.unbounded_send(Told::Batches(given));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for something to do, and takes along what else there is; `None` once nobody can ask any more.
+    fn collect(&self) -> Option<(usize, Vec<Outcome>)> {
+        let (mut wanted, mut outcomes) = (0, Vec::new());
+        let mut take = |ask: Ask| {
+            match ask {
+                Ask::More(count) => wanted += count,
+                Ask::Note(outcome) => outcomes.push(outcome),
+            }
+            wanted > 0 || outcomes.len() >= GROUP
+        };
+        let mut enough = take(self.inbox.recv().ok()?);
+        while let Ok(ask) = self.inbox.try_recv() {
+            enough = take(ask);
+        }
+        while !enough {
+            match self.inbox.recv_timeout(LINGER) {
+                Ok(ask) => enough = take(ask),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => enough = true,
+            }
+        }
+        Some((wanted, outcomes))
+    }
+}
+
+/// What is known about a batch that is taken up again.
+fn resumed(mut progress: Progress) -> Progress {
+    if progress.state == State::Sending {
+        // The run before ended without knowing more.
+        progress.maybe = true;
+        progress.state = State::Unknown;
+        progress.reason = Some("the upload ended before the answer came".to_owned());
+    }
+    progress
+}
+
+impl From<PlanError> for UploadError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Input(error) => Self::Input(error),
+            PlanError::Journal(error) => Self::Journal(error),
+            PlanError::InputChanged => Self::Journal(JournalError::ChangedMeanwhile),
+            PlanError::Sort { error, spilled } => Self::Sort { error, spilled },
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Uploads to a WeChat Pay of a few lines that keeps a ledger, over storage that fails where it is told to.
+
+mod bounds;
+mod disk;
+mod fake;
+mod faults;
+mod reading;
+mod runs;

@@ -1,0 +1,163 @@
+//! Inputs of every kind, and what is said about those that cannot be used.
+
+use super::fake::{Fake, codes};
+use crate::{Fault, Format, Input, InputError, Planned, Source, UploadError};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+
+fn plan(folder: &Path, files: &[&[u8]], format: Format) -> Result<Planned, UploadError> {
+    let mut sources = Vec::new();
+    for (index, bytes) in files.iter().enumerate() {
+        let path = folder.join(format!("{index}"));
+        std::fs::write(&path, bytes).unwrap();
+        sources.push(Source { path, name: format!("f{index}") });
+    }
+    Fake::new(|_, _| None).uploader().job().plan(&Input { sources, format }, folder)
+}
+
+fn text(bytes: &[u8]) -> Result<Planned, UploadError> {
+    plan(tempfile::tempdir().unwrap().path(), &[bytes], Format::Text)
+}
+
+fn csv(column: &str, text: &str) -> Result<Planned, UploadError> {
+    plan(tempfile::tempdir().unwrap().path(), &[text.as_bytes()], Format::Csv { column: column.to_owned() })
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[track_caller]
+fn says(outcome: Result<Planned, UploadError>, words: &str) {
+    let error = outcome.map(|planned| panic!("{planned:?}")).unwrap_err().to_string();
+    assert!(error.contains(words), "{error:?} does not say {words:?}");
+}
+
+#[test]
+fn lines_are_codes_and_nothing_is_trimmed() {
+    for (bytes, codes, empty) in [
+        (&b"a\nb\nc\n"[..], 3, 0),
+        (b"a\nb\nc", 3, 0),
+        (b"a\r\nb\r\nc\r\n", 3, 0),
+        (b"a\n\nb\n\r\n\n", 2, 3),
+        (b"a\n a\na \n", 3, 0),
+        (b" \n", 1, 0),
+        (b"A b-c_d\\e/f=g|0\n", 1, 0),
+        (b"\xEF\xBB\xBFa\nb\n", 2, 0),
+        (b"PK1\nBZh9\n", 2, 0),
+    ] {
+        let planned = text(bytes).unwrap();
+        assert_eq!((planned.codes, planned.empty_lines), (codes, empty), "{}", String::from_utf8_lossy(bytes));
+        let packed = text(&gzip(bytes)).unwrap();
+        assert_eq!((packed.codes, packed.empty_lines), (codes, empty));
+        assert_ne!(packed.numbers, planned.numbers, "another file is another input");
+        assert_eq!(planned.notes.len(), usize::from(bytes.starts_with(b"\xEF\xBB\xBF")));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_file_and_line() {
+    let long = [b"ok\n", "x".repeat(10_000).as_bytes(), b"\nok2\n"].concat();
+    let utf16: Vec<u8> = "abc\ndef\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked = [b"\xFF\xFE", utf16.as_slice()].concat();
+    let broken = gzip(&codes(1000).join("\n").into_bytes());
+    for (bytes, words) in [
+        (&b""[..], "there is no code in it"),
+        (b"\n\n\r\n", "there is no code in it"),
+        (b"ok\na\tb\n", "f0:2: character 2 is a tab"),
+        (b"a\rb\n", "f0:1: character 2 is a carriage return"),
+        (b"ok\n\xff\xfe\n", "f0:2: it is not UTF-8"),
+        ("ok\n券\n".as_bytes(), "f0:2: character 1 is U+5238"),
+        (b"a,b\n", "f0:1: character 2 is `,`, which codes may not have; is this a CSV file?"),
+        (&["x".repeat(33).as_bytes(), b"\n"].concat(), "f0:1: 33 characters, and a code has 32 at most"),
+        (&long, "f0:2: 10000 characters, and a code has 32 at most"),
+        (&marked, "f0: is UTF-16"),
+        (&utf16, "f0: is UTF-16 without a byte order mark"),
+        (b"\x7fELF\x02\x01\x01\0\0\0", "f0: is a binary file"),
+        (b"PK\x03\x04\x14\0", "f0: is a zip archive or a spreadsheet"),
+        (&gzip(&gzip(b"a\n")), "f0: is compressed twice"),
+        (&broken[..broken.len() / 2], "f0: the gzip stream breaks off"),
+    ] {
+        says(text(bytes), words);
+    }
+    let gone = Input { sources: vec![Source::new("nowhere/codes.txt")], format: Format::Text };
+    says(Fake::new(|_, _| None).uploader().job().plan(&gone, Path::new(".")), "nowhere/codes.txt: cannot be read");
+}
+
+#[test]
+fn every_invalid_line_counts_and_the_first_hundred_are_named() {
+    let lines = "x".repeat(40) + "\n";
+    match text(lines.repeat(250).as_bytes()) {
+        Err(UploadError::Input(InputError::Invalid { lines, count })) => {
+            assert_eq!((lines.len(), count), (InputError::SHOWN, 250));
+            assert_eq!(lines[99], ("f0:100".to_owned(), Fault::TooLong { length: 40, most: 32 }));
+        }
+        other => panic!("{other:?}"),
+    }
+    says(text(lines.repeat(250).as_bytes()), "and 150 more");
+}
+
+#[test]
+fn columns_are_read_by_their_name() {
+    let planned = csv("code", "id,code,name\n1,A 1,x\n2,\"A=2\",\"y\n z\"\n\n3,A3\n").unwrap();
+    assert_eq!(planned.codes, 3);
+    assert_eq!(csv("code", "code\r\nA\r\nB\r\n").unwrap().codes, 2);
+    says(csv("Code", "id,code\n1,A\n"), "f0: has no column called `Code`; its first row names `id`, `code`");
+    says(csv("code", "code,code\nA,B\n"), "more than one column called `code`");
+    says(csv("code", "id,code\n1\n"), "f0:2: the row ends before the column");
+    says(csv("code", "id,code\n1,A\n2,\n"), "f0:3: the code is empty");
+    says(csv("code", "id,code\n1,A\n2,\"B\nC\"\n"), "f0:3: character 2 is U+000A");
+    says(csv("code", "code\n"), "there is no code in it");
+    says(csv("code", ""), "has no column called `code`");
+    let unclosed = format!("code\nA\n\"{}", "B\n".repeat(2_000_000));
+    says(csv("code", &unclosed), "a quotation mark is not closed, it seems");
+}
+
+#[test]
+fn repeated_codes_are_found_in_a_file_and_across_files_and_not_sent_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let planned = plan(folder.path(), &[b"a\nb\na\n", b"c\nb\nb\n", b"A\n"], Format::Text).unwrap();
+    assert_eq!((planned.codes, planned.duplicates), (4, 3));
+    let wanted = [("f0:3", "f0:1"), ("f1:2", "f0:2"), ("f1:3", "f0:2")];
+    let found: Vec<_> = planned.repeated.iter().map(|(at, first)| (at.as_str(), first.as_str())).collect();
+    assert_eq!(found, wanted);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn what_is_sent_is_the_set_of_lines(
+        lines in prop::collection::vec("[0-3a-b |\\\\]{1,3}", 1..700), crlf: bool, last: bool, packed: bool
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = lines.join(if crlf { "\r\n" } else { "\n" }).into_bytes();
+        if last {
+            bytes.push(b'\n');
+        }
+        let path = folder.path().join("codes");
+        std::fs::write(&path, if packed { gzip(&bytes) } else { bytes }).unwrap();
+        let input = Input { sources: vec![Source::new(path)], format: Format::Text };
+        let fake = Fake::new(|_, _| None);
+        let journal = fake.uploader().job().open(&input, &folder.path().join("journal")).unwrap();
+        let finished = fake.run(journal).unwrap();
+        fake.holds(&lines);
+        let distinct: BTreeSet<_> = lines.iter().collect();
+        let totals = finished.journal.totals();
+        prop_assert_eq!(totals.uploaded, distinct.len() as u64);
+        prop_assert_eq!(totals.codes + totals.duplicates, lines.len() as u64);
+        let mut rows = Vec::new();
+        let reported = finished.journal.report(&crate::Endpoint::BUSIFAVOR, |row| {
+            rows.push((row.line, row.code.to_owned()));
+            Ok::<_, ()>(())
+        });
+        reported.unwrap().unwrap();
+        let wanted: Vec<_> = lines.iter().enumerate().map(|(at, code)| (at as u64 + 1, code.clone())).collect();
+        prop_assert_eq!(rows, wanted);
+    }
+}

@@ -1,0 +1,68 @@
+//! A brand calls the sandbox in its own name.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+
+use wechatpay_hyper::Hyper;
+use wechatpay_protocol::{Client, Error, Identity, Trust};
+use wechatpay_sandbox::Sandbox;
+use wechatpay_sandbox::explain::Cause;
+use wechatpay_tests::road::{base, brand, merchant, public_key};
+
+async fn sandbox() -> Sandbox {
+    Sandbox::builder().merchant("1900000001").brand("120344").start().await.expect("a sandbox")
+}
+
+/// Status, code and whether the refusal was signed.
+async fn refusal(client: &Client<Hyper>, path: &str) -> (u16, String, bool) {
+    match client.get(path).await {
+        Err(Error::Api(refusal)) => (refusal.status, refusal.code.as_str().to_owned(), refusal.authenticated),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_brand_is_known_by_its_own_scheme_and_key_and_answered_under_that_scheme() {
+    let sandbox = sandbox().await;
+    let credentials = &sandbox.brands()[0];
+    let client = Client::new(Hyper::new(), brand(credentials), public_key(credentials)).with_base_url(base(&sandbox));
+    // The signature fits, and the refusal is signed under the scheme of brands, or it would not count as authenticated.
+    assert_eq!(refusal(&client, "/brand/never/heard-of").await, (404, "RESOURCE_NOT_EXISTS".to_owned(), true));
+    assert_eq!(sandbox.last_request().expect("a request").mchid.as_deref(), Some("120344"));
+    // The doors are not to be mixed up.
+    assert_eq!(refusal(&client, "/v3/certificates").await, (401, "SIGN_ERROR".to_owned(), false));
+    let why = sandbox.last_request().and_then(|request| request.explanation).expect("an explanation");
+    assert_eq!((why.cause, &why.also[..]), (Cause::BrandOrMerchant, &[][..]), "{why}");
+}
+
+#[tokio::test]
+async fn neither_a_merchants_key_nor_its_id_makes_a_brand() {
+    let sandbox = sandbox().await;
+    let (brands, merchants) = (&sandbox.brands()[0], sandbox.merchant());
+    let mut wrong_id = merchants.clone();
+    wrong_id.mchid.clone_from(&brands.mchid);
+    let mut no_brand = brands.clone();
+    no_brand.mchid.clone_from(&merchants.mchid);
+    let identities: [(Identity<_>, Cause); 3] = [
+        (brand(&wrong_id).into(), Cause::MerchantMismatch),
+        (brand(&no_brand).into(), Cause::MerchantMismatch),
+        (merchant(brands).into(), Cause::BrandOrMerchant),
+    ];
+    for (identity, cause) in identities {
+        let client = Client::new(Hyper::new(), identity, Trust::new()).with_base_url(base(&sandbox));
+        assert_eq!(refusal(&client, "/brand/never/heard-of").await, (401, "SIGN_ERROR".to_owned(), false), "{cause}");
+        let why = sandbox.last_request().and_then(|request| request.explanation).expect("an explanation");
+        assert_eq!(why.cause, cause, "{why}");
+    }
+}
+
+#[tokio::test]
+async fn keys_of_brands_are_kept_in_a_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let start = || Sandbox::builder().brand("120344").dir(directory.path()).start();
+    let first = start().await.expect("fresh keys").brands()[0].private_key_pem.clone();
+    let again = start().await.expect("the same keys");
+    assert_eq!(again.brands()[0].private_key_pem, first);
+    assert!(directory.path().join("brands/120344/apiclient_key.pem").exists());
+    let error = Sandbox::builder().brand("7").dir(directory.path()).start().await.expect_err("no such brand");
+    assert!(error.to_string().contains("no brand 7"), "{error}");
+}

@@ -1,0 +1,94 @@
+//! Merchants that join while the sandbox runs, and those that trust one kind of key only.
+
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use wechatpay_hyper::Hyper;
+use wechatpay_model::Operation as _;
+use wechatpay_model::certificates::List;
+use wechatpay_protocol::{Client, Error};
+use wechatpay_sandbox::Sandbox;
+use wechatpay_tests::road::{base, certificate, client, merchant, public_key};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_joins_while_others_call() {
+    let sandbox = Arc::new(Sandbox::start().await.expect("a sandbox"));
+    let join = |mchid: &'static str| {
+        let sandbox = Arc::clone(&sandbox);
+        tokio::task::spawn_blocking(move || sandbox.add_merchant(mchid))
+    };
+    let credentials = join("1900000077").await.expect("no panic").expect("it joins");
+    let joined =
+        Client::new(Hyper::new(), merchant(&credentials), public_key(&credentials)).with_base_url(base(&sandbox));
+    joined.send(&List::builder().build()).await.expect("it is known");
+    assert_eq!(sandbox.last_request().expect("a request").mchid.as_deref(), Some("1900000077"));
+    client(&sandbox, Hyper::new()).send(&List::builder().build()).await.expect("the first still is");
+
+    for (mchid, named) in
+        [("1900000077", "already"), ("1900000001", "already"), ("x", "no merchant id"), ("", "no merchant id")]
+    {
+        let error = join(mchid).await.expect("no panic").expect_err("it cannot join");
+        assert!(error.contains(named), "{error}");
+    }
+    let (a, b) = tokio::join!(join("1900000078"), join("1900000078"));
+    let done = [a, b].into_iter().filter(|joined| joined.as_ref().expect("no panic").is_ok()).count();
+    assert_eq!(done, 1, "one of two at the same time");
+}
+
+/// A merchant that has the public key only, one that has certificates only, and one in the middle of its migration.
+#[tokio::test]
+async fn each_kind_of_trust_is_served() {
+    let sandbox = Sandbox::start().await.expect("a sandbox");
+    let credentials = sandbox.merchant();
+    let change = |changes| sandbox.set_settings(sandbox.settings().with(&changes).expect("settings"));
+    let with = |trust: wechatpay_protocol::Trust| {
+        Client::new(Hyper::new(), merchant(&credentials), trust).with_base_url(base(&sandbox))
+    };
+    let list = List::builder().build();
+
+    change(json!({"certificates": false}));
+    let refused = with(public_key(&credentials)).send(&list).await;
+    let Err(Error::Api(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!((refusal.status, refusal.code.as_str(), refusal.authenticated), (404, "RESOURCE_NOT_EXISTS", true));
+    assert_eq!(sandbox.last_request().expect("a request").operation, Some(List::SPEC.id()));
+
+    change(json!({"certificates": true, "sign_with": "certificate"}));
+    with(certificate(&credentials)).send(&list).await.expect("signed with the certificate");
+
+    change(json!({"sign_with": "both"}));
+    let key = wechatpay_protocol::crypto::aws_lc::VerifyingKey::from_public_key_pem(&credentials.public_key_pem);
+    let both = certificate(&credentials).with_public_key(credentials.public_key_id.as_str(), key.expect("a key"));
+    let (both, only) = (with(both), with(certificate(&credentials)));
+    let (mut serials, mut unknown) = (BTreeSet::new(), 0);
+    for _ in 0..20 {
+        let reply = both.get("/v3/marketing/favor/callbacks?mchid=1900000001").await;
+        let Err(Error::Api(refusal)) = reply else { panic!("{reply:?}") };
+        assert!(refusal.authenticated, "both are believed");
+        let reply = only.get("/v3/marketing/favor/callbacks?mchid=1900000001").await;
+        unknown += usize::from(matches!(reply, Err(Error::Unverified(_))));
+        serials.insert(unknown > 0);
+    }
+    assert!((1..20).contains(&unknown), "now one, now the other, whatever the client knows: {unknown}");
+}
+
+#[tokio::test]
+async fn probes_come_in_answers_at_the_rate_that_is_set() {
+    let sandbox = Sandbox::start().await.expect("a sandbox");
+    let change = |changes| sandbox.set_settings(sandbox.settings().with(&changes).expect("settings"));
+    let client = client(&sandbox, Hyper::new());
+    change(json!({"probes_in_answers": 300}));
+    let mut probes = 0;
+    for _ in 0..40 {
+        let reply = client.send(&List::builder().build()).await;
+        let probe = sandbox.last_request().expect("a request").fault.as_deref() == Some("probe");
+        match reply {
+            Ok(_) => assert!(!probe),
+            Err(Error::Unverified(unverified)) => {
+                assert!(probe && unverified.reason == wechatpay_protocol::UnverifiedReason::Probe, "{unverified:?}");
+                probes += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!((4..=24).contains(&probes), "{probes}");
+}
