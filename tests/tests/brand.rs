@@ -5,6 +5,7 @@
 use wechatpay_hyper::Hyper;
 use wechatpay_protocol::{Client, Error, Identity, Trust};
 use wechatpay_sandbox::Sandbox;
+use wechatpay_sandbox::explain::Cause;
 use wechatpay_tests::road::{base, brand, merchant, public_key};
 
 async fn sandbox() -> Sandbox {
@@ -30,7 +31,7 @@ async fn a_brand_is_known_by_its_own_scheme_and_key_and_answered_under_that_sche
     // The doors are not to be mixed up.
     assert_eq!(refusal(&client, "/v3/certificates").await, (401, "SIGN_ERROR".to_owned(), false));
     let why = sandbox.last_request().and_then(|request| request.explanation).expect("an explanation");
-    assert!(why.contains("of different kinds"), "{why}");
+    assert_eq!((why.cause, &why.also[..]), (Cause::BrandOrMerchant, &[][..]), "{why}");
 }
 
 #[tokio::test]
@@ -41,16 +42,16 @@ async fn neither_a_merchants_key_nor_its_id_makes_a_brand() {
     wrong_id.mchid.clone_from(&brands.mchid);
     let mut no_brand = brands.clone();
     no_brand.mchid.clone_from(&merchants.mchid);
-    let identities: [(Identity<_>, &str); 3] = [
-        (brand(&wrong_id).into(), "serial_no is"),
-        (brand(&no_brand).into(), "no brand"),
-        (merchant(brands).into(), "no merchant"),
+    let identities: [(Identity<_>, Cause); 3] = [
+        (brand(&wrong_id).into(), Cause::MerchantMismatch),
+        (brand(&no_brand).into(), Cause::MerchantMismatch),
+        (merchant(brands).into(), Cause::BrandOrMerchant),
     ];
-    for (identity, words) in identities {
+    for (identity, cause) in identities {
         let client = Client::new(Hyper::new(), identity, Trust::new()).with_base_url(base(&sandbox));
-        assert_eq!(refusal(&client, "/brand/never/heard-of").await, (401, "SIGN_ERROR".to_owned(), false), "{words}");
+        assert_eq!(refusal(&client, "/brand/never/heard-of").await, (401, "SIGN_ERROR".to_owned(), false), "{cause}");
         let why = sandbox.last_request().and_then(|request| request.explanation).expect("an explanation");
-        assert!(why.contains(words), "{why}");
+        assert_eq!(why.cause, cause, "{why}");
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) enum Command {
     Codes(Codes),
     Certs(Certs),
     Notify(Notify),
+    ExplainSignature(ExplainSignature),
     Trigger(Trigger),
     Completions(Completions),
 }
@@ -157,7 +158,7 @@ pub(crate) struct Sandbox {
     pub(crate) allow_remote: bool,
 
     /// Let the control paths answer other machines too, and not loopback alone: in a container, whose port is
-    /// forwarded, they answer nobody otherwise
+    /// forwarded, they answer nobody otherwise. Any name in Host will do then
     #[arg(long, requires = "allow_remote")]
     pub(crate) allow_remote_control: bool,
 }
@@ -508,6 +509,76 @@ pub(crate) struct Decrypt {
 
     #[command(flatten)]
     pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) account: Account,
+}
+
+/// Say why a signature does not verify: both messages, byte by byte, and the likely cause
+///
+/// Takes a request that was refused, or an answer or a notification that does not verify, whole or in parts. Nothing is
+/// sent. A public key or certificate is enough: it shows whose key made the signature, and with which algorithm; what was
+/// signed is found among the messages that programs build by mistake. With a private key the right signature is shown too.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "\
+Examples:
+  wechatpay explain-signature --request failed.http --key apiclient_cert.pem
+  wechatpay explain-signature --key apiclient_cert.pem --method POST \\
+    --target '/v3/marketing/favor/stocks/98065001/start' --body body.json \\
+    --authorization 'WECHATPAY2-SHA256-RSA2048 mchid=\"1900000001\",…'
+  wechatpay explain-signature --reply answer.http --key pub_key.pem
+  wechatpay explain-signature --reply answer.http          keys of the account: flags, environment, --config
+
+The file of --request and --reply holds the message as HTTP writes it:
+  POST /v3/marketing/favor/stocks/98065001/start HTTP/1.1
+  Host: api.mch.weixin.qq.com
+  Authorization: WECHATPAY2-SHA256-RSA2048 mchid=\"1900000001\",…
+  Content-Length: 36               cuts off what an editor has put behind the body; may be left out
+
+  {\"stock_creator_mchid\":\"1900000001\"}
+
+Ends with 0 if the signature is right, with 4 if not. With --json it is one line: verifies, cause, also, says, do, expected,
+received, first_difference {at, line, expected, received}, and right_signature where a private key is at hand.",
+    group(clap::ArgGroup::new("message").required(true).multiple(true).args(["request", "reply", "method", "header"]))
+)]
+pub(crate) struct ExplainSignature {
+    /// File of a whole request (`-` for stdin)
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath, conflicts_with_all = ["reply", "method", "body"])]
+    pub(crate) request: Option<String>,
+
+    /// File of a whole answer or notification (`-` for stdin)
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath, conflicts_with_all = ["method", "body", "authorization"])]
+    pub(crate) reply: Option<String>,
+
+    /// Method of the request, as it was sent
+    #[arg(long, value_name = "METHOD", requires = "target")]
+    pub(crate) method: Option<String>,
+
+    /// Path and query of the request, byte for byte as they were sent
+    #[arg(long, value_name = "PATH", requires = "method")]
+    pub(crate) target: Option<String>,
+
+    /// File of the body (`-` for stdin); without, there was none
+    #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+    pub(crate) body: Option<String>,
+
+    /// The value of the header Authorization
+    #[arg(long, value_name = "VALUE", requires = "method")]
+    pub(crate) authorization: Option<String>,
+
+    /// A header, `Wechatpay-Nonce: …` for example; give it again for further ones
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    pub(crate) header: Vec<String>,
+
+    /// Certificate, public key or private key of whoever is to have signed: the merchant for a request, WeChat Pay for an
+    /// answer; give it again for further ones
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Vec<PathBuf>,
+
+    /// The time of day by which the timestamp is judged; without, it is not
+    #[arg(long, value_name = "RFC3339", value_parser = crate::moment::parse)]
+    pub(crate) now: Option<i64>,
 
     #[command(flatten)]
     pub(crate) account: Account,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wechatpay_protocol::crypto::{Certificate, KeyError, aws_lc};
 use wechatpay_protocol::{BaseUrl, Certificates, Merchant, Trust, Verifier};
+use wechatpay_sandbox::explain::{Key, Known, Whose};
 use zeroize::Zeroizing;
 
 /// Names in a TOML file. A flag has dashes in place of underscores, the environment `WECHATPAY_` and upper case.
@@ -82,6 +83,40 @@ impl Addressee {
         });
         reader.finish(addressee)
     }
+}
+
+/// The keys that flags, environment and file name, to find out which of them made a signature; and the one that signs.
+pub(crate) fn known(args: &args::Account) -> Result<(Vec<Known>, Option<aws_lc::Signer>)> {
+    let mut reader = Reader::new(args, &|name| std::env::var_os(name));
+    let (mut known, mut signer) = (Vec::new(), None);
+    let named = |found: Option<(String, Origin)>| found.map(|(text, _)| text);
+    if let Some((path, origin)) = reader.optional("private_key") {
+        let whose = Whose::Merchant(named(reader.optional("mchid")));
+        let serial = named(reader.optional("serial_no"));
+        let key = reader.load(&path, &origin, Key::from_pem);
+        known.extend(key.map(|key| Known { whose, serial, key, apiv3_key: None }));
+        signer = reader.load(&path, &origin, aws_lc::Signer::from_pem);
+    }
+    let certificates = reader.optional("platform_cert").map(|(paths, origin)| {
+        (std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>(), origin)
+    });
+    let public_key = reader.optional("public_key").map(|(path, origin)| (vec![PathBuf::from(path)], origin));
+    for (paths, origin) in certificates.into_iter().chain(public_key) {
+        for path in paths {
+            let loaded =
+                reader.load(&path, &origin, |text| Key::from_pem(text).map(|key| (certificate_serial(text), key)));
+            known.extend(loaded.map(|(serial, key)| {
+                let serial = serial.or_else(|| named(reader.optional("public_key_id")));
+                Known { whose: Whose::Platform, serial, key, apiv3_key: None }
+            }));
+        }
+    }
+    reader.finish(Some((known, signer)))
+}
+
+/// The serial number, if the text is a certificate.
+pub(crate) fn certificate_serial(text: &str) -> Option<String> {
+    Certificate::from_pem(text).ok().map(|certificate| certificate.serial().to_owned())
 }
 
 /// The certificates that an APIv3 key opens; none yet.
@@ -304,7 +339,7 @@ impl Reader {
             let loaded = self.load(&path, origin, |text| {
                 let certificate = Certificate::from_pem(text)?;
                 let key = aws_lc::VerifyingKey::from_certificate(&certificate)?;
-                Ok((certificate.serial().to_owned(), key))
+                Ok::<_, KeyError>((certificate.serial().to_owned(), key))
             });
             if let Some((serial, key)) = loaded {
                 trust = trust.with_certificate(serial, key);
@@ -353,11 +388,11 @@ impl Reader {
         self.apiv3_key()
     }
 
-    fn load<T>(
+    fn load<T, E: fmt::Display>(
         &mut self,
         path: impl AsRef<Path>,
         origin: &Origin,
-        read: impl FnOnce(&str) -> std::result::Result<T, KeyError>,
+        read: impl FnOnce(&str) -> std::result::Result<T, E>,
     ) -> Option<T> {
         let path = origin.resolve(path.as_ref());
         let loaded = read_text(&path).and_then(|text| read(&text).map_err(|error| error.to_string()));
@@ -365,7 +400,7 @@ impl Reader {
     }
 }
 
-fn read_text(path: &Path) -> std::result::Result<Zeroizing<String>, String> {
+pub(crate) fn read_text(path: &Path) -> std::result::Result<Zeroizing<String>, String> {
     let mut bytes = Zeroizing::new(Vec::new());
     let read = File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
     read.map_err(|error| format!("cannot be read: {error}"))?;

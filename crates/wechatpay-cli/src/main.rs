@@ -1,6 +1,7 @@
 //! The command `wechatpay`: calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local sandbox.
 
 mod args;
+mod capture;
 mod catalog;
 mod commands;
 mod config;
@@ -39,6 +40,7 @@ fn run(command: Command, output: &Output) -> output::Result {
         Command::Codes(args) => commands::codes::run(&args, output),
         Command::Certs(args) => commands::certs::run(&args, output),
         Command::Notify(args) => commands::notify::run(&args, output),
+        Command::ExplainSignature(args) => commands::explain::run(&args, output),
         Command::Trigger(args) => commands::trigger::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args),
     }

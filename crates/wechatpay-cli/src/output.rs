@@ -58,6 +58,8 @@ pub(crate) enum Failure {
     Interrupted { operation: Operation, signal: Signal, under_way: bool },
     /// Nobody reads the results any more; there is nobody to tell.
     Unread,
+    /// The result has said it.
+    Told(Exit),
 }
 
 /// What was called: for messages, and for what is known about repeating it.
@@ -131,6 +133,7 @@ impl Failure {
             Self::Interrupted { signal: Signal::Interrupt, .. } => Exit::Interrupted,
             Self::Interrupted { signal: Signal::Terminate, .. } => Exit::Terminated,
             Self::Unread => Exit::Done,
+            Self::Told(exit) => *exit,
         }
     }
 
@@ -155,6 +158,7 @@ impl Failure {
                 format!("{} was interrupted; nothing was sent to WeChat Pay", operation.name)
             }
             Self::Unread => "nobody reads the results".to_owned(),
+            Self::Told(_) => "the result says it".to_owned(),
         }
     }
 
@@ -190,7 +194,7 @@ impl Failure {
                 put("kind", "config".into())
             }
             Self::Input(_) => put("kind", "input".into()),
-            Self::Local(_) | Self::Unread | Self::Call { .. } => put("kind", "local".into()),
+            Self::Local(_) | Self::Unread | Self::Told(_) | Self::Call { .. } => put("kind", "local".into()),
             Self::Rejected(rejection) => {
                 for (key, value) in [
                     ("reason", rejection.reason.map(Value::from)),
@@ -402,7 +406,7 @@ impl Output {
     /// Tells why the command failed, and with which code it ends.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         let told = match failure {
-            Failure::Unread => Ok(()),
+            Failure::Unread | Failure::Told(_) => Ok(()),
             failure if self.json => writeln!(io::stdout(), "{}", json!({ "error": failure.json() })),
             failure => {
                 let next = failure.next().map(|next| format!("\nnext: {next}")).unwrap_or_default();

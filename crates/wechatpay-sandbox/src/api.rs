@@ -9,6 +9,7 @@ use crate::answer::{self, Answer, Outcome};
 use crate::authorize::{self, BRAND_SCHEME, Reason, Refused, SCHEME, Signed, Window};
 use crate::control::Peer;
 use crate::courier::Signals;
+use crate::explain::{self, Cause, Clock, Explanation};
 use crate::faults::{Asked, Fault, GATEWAY_PAGE};
 use crate::keys::{Keys, Merchant, Platform, SigningKey};
 use crate::log::{Basis, Exchange, Verdict, cut};
@@ -43,6 +44,9 @@ pub(crate) const PROBE: &str = "WECHATPAY/SIGNTEST/";
 
 /// How far off the faults `stale` and `future` are, in seconds.
 const FAR: i64 = 600;
+
+/// Most bytes of each message that are kept to explain a signature.
+const EXPLAINED: usize = 2000;
 
 /// What all requests share.
 pub(crate) struct Api {
@@ -156,8 +160,8 @@ impl Api {
         let merchant = match self.authorize(world, &arrived.parts.headers, signed) {
             Ok(merchant) => merchant,
             Err(refused) => {
-                let unread = upload.err().map(|answer| format!(" ({})", answer.why)).unwrap_or_default();
-                exchange.explanation = Some(format!("{}{unread}", refused.reason));
+                let unread = upload.err().map(|answer| answer.why);
+                exchange.explanation = Some(Box::new(self.explain(world, arrived, &refused, unread.as_deref())));
                 return Err(sign_error(&refused, signed));
             }
         };
@@ -176,7 +180,7 @@ impl Api {
         let route = find_route(&arrived.parts.method, arrived.parts.uri.path())?;
         if route.brand != merchant.brand {
             let refused = Refused { reason: Reason::OtherDoor, message: Vec::new() };
-            exchange.explanation = Some(refused.reason.to_string());
+            exchange.explanation = Some(Box::new(self.explain(world, arrived, &refused, None)));
             return Err(sign_error(&refused, signed));
         }
         if merchant.brand {
@@ -264,6 +268,28 @@ impl Api {
             let message = authorize::message(signed, &caller.timestamp.to_string(), &caller.nonce);
             Err(Refused { reason: Reason::NonceUsed, message })
         }
+    }
+
+    /// Why the signature of a request was refused.
+    fn explain(&self, world: &World, arrived: &Arrived<'_>, refused: &Refused, unread: Option<&str>) -> Explanation {
+        let clock = Clock { now: world.ambient.now(), window: i64::from(world.settings.timestamp_window) };
+        let Parts { method, headers, .. } = arrived.parts;
+        let request = explain::Request { method: method.as_str(), target: arrived.target, headers, body: arrived.body };
+        let found = match refused.reason {
+            Reason::NonceUsed => None,
+            _ => explain::request(&request, &self.keys.known(), Some(clock)),
+        };
+        let mut explanation = found.unwrap_or_else(|| match &refused.reason {
+            Reason::NonceUsed => {
+                let received = Some(refused.message.clone());
+                explain::told(Cause::NonceReplayed, String::new(), &refused.message, received)
+            }
+            other => explain::told(Cause::ItemsMalformed, format!("That is, {other}."), &refused.message, None),
+        });
+        if let Some(unread) = unread {
+            explanation.says = format!("{} And {unread}.", explanation.says);
+        }
+        explanation.cut(EXPLAINED)
     }
 
     /// Logs the exchange, signs the answer and applies what of a fault concerns it.
@@ -457,7 +483,7 @@ fn find_route(method: &Method, path: &str) -> Outcome<Route> {
         Answer::refuse(405, "METHOD_NOT_ALLOWED", "请求方法不正确", Basis::Guess, "the path takes another method")
     } else {
         let why = "no operation of the sandbox has this path";
-        Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Documented, why)
+        Answer::refuse(404, "RESOURCE_NOT_EXISTS", "请求的资源不存在", Basis::Guess, why)
     })
 }
 
@@ -662,6 +688,7 @@ fn page() -> Response<Bytes> {
 mod tests {
     use super::*;
     use crate::ambient::Clock;
+    use crate::log::Log;
     use std::net::{Ipv4Addr, SocketAddr};
     use wechatpay_model::Operation;
 
@@ -679,7 +706,7 @@ mod tests {
         assert!(limited.len() >= 20, "{}", limited.len());
         for (spec, rate) in limited.into_iter().flat_map(|spec| spec.rate().iter().map(move |rate| (spec, rate))) {
             let settings = Settings { rate_limits: true, ..Settings::default() };
-            let mut world = World::new(Ambient::new(Clock::Virtual(0), 0), settings);
+            let mut world = World::new(Ambient::new(Clock::Virtual(0), 0), settings, Log::default());
             let check = |world: &mut World, call| {
                 let (mchid, parts) = caller(rate.per(), call);
                 check_rate(world, spec, &mchid, &parts)

@@ -2,6 +2,7 @@
 
 use crate::ambient;
 use crate::faults::{Asked, Fault};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +13,7 @@ use std::str::FromStr;
 ///
 /// Rules are asked in their order, and the first that applies has the request. Each counts the requests that concern it.
 /// A request that names its fault itself, with `X-Sandbox-Fault`, is not asked about.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FaultRule {
@@ -121,7 +122,7 @@ fn concerns(named: &str, operation: &str) -> bool {
 }
 
 /// A rule that stands, and what it has done.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct StandingRule {
     /// Its id, which the request log names.

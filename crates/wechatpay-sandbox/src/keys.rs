@@ -2,6 +2,7 @@
 //!
 //! Keys are secrets, so they never follow from the seed: they come from the system's randomness or from files.
 
+use crate::explain::{self, Known, Whose};
 use crate::howto;
 use crate::tls::Authority;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -10,6 +11,7 @@ use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, PublicKeyData, RsaKeySize, SerialNumber,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt;
@@ -22,7 +24,7 @@ use wechatpay_protocol::crypto::Certificate;
 
 /// Everything that a client needs to act as one merchant or brand of the sandbox, and to trust its answers. As JSON it
 /// holds the secrets, as text it does not.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Credentials {
     /// Merchant id; of a brand, its brand id.
@@ -187,6 +189,23 @@ impl Keys {
     /// The platform certificates that are valid, the newest first.
     pub(crate) fn platforms(&self) -> Vec<Arc<Platform>> {
         self.platforms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All keys that may have made a signature, to find out which one did.
+    pub(crate) fn known(&self) -> Vec<Known> {
+        let known = |whose, serial: &str, pem: &str, apiv3_key| {
+            let key = explain::Key::from_pem(pem).ok()?;
+            Some(Known { whose, serial: Some(serial.to_owned()), key, apiv3_key })
+        };
+        let callers = self.merchants().chain(&self.brands).map(|caller| {
+            let (id, files) = (Some(caller.mchid.clone()), &caller.files);
+            let whose = if caller.brand { Whose::Brand(id) } else { Whose::Merchant(id) };
+            known(whose, &caller.serial_no, &files.certificate, Some(files.apiv3_key.clone()))
+        });
+        let platforms = self.platforms();
+        let platforms = platforms.iter().map(|platform| (&platform.key.id, &platform.pem));
+        let platforms = platforms.chain([(&self.public_key.id, &self.public_key_pem)]);
+        callers.chain(platforms.map(|(id, pem)| known(Whose::Platform, id, pem, None))).flatten().collect()
     }
 
     /// Makes a new platform key and certificate, which sign from now on; the ones before stay valid beside them.

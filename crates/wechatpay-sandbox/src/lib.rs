@@ -27,6 +27,7 @@ mod api;
 mod authorize;
 mod control;
 mod courier;
+pub mod explain;
 mod fault_rules;
 mod faults;
 mod howto;
@@ -34,6 +35,7 @@ mod keys;
 mod log;
 mod multipart;
 mod nonces;
+mod page;
 mod rates;
 mod reading;
 mod rules;
@@ -68,7 +70,7 @@ use api::Api;
 use courier::Signals;
 use fault_rules::FaultRules;
 use keys::Keys;
-use log::Log;
+use log::{Log, Observer};
 use nonces::Nonces;
 use rates::Rates;
 use serde_json::{Value, json};
@@ -103,12 +105,12 @@ struct World {
 }
 
 impl World {
-    fn new(ambient: Ambient, settings: Settings) -> Self {
+    fn new(ambient: Ambient, settings: Settings, log: Log) -> Self {
         Self {
             ambient,
             settings,
             state: State::default(),
-            log: Log::default(),
+            log,
             nonces: Nonces::default(),
             rates: Rates::default(),
             faults: FaultRules::default(),
@@ -162,7 +164,7 @@ impl World {
     fn reset(&mut self) {
         self.ambient.rewind();
         self.state = State::default();
-        self.log = Log::default();
+        self.log.clear();
         self.replaced();
     }
 
@@ -203,6 +205,7 @@ pub struct Builder {
     settings: Settings,
     faults: Vec<FaultRule>,
     seed: u64,
+    observer: Option<Observer>,
 }
 
 /// Why a sandbox did not start.
@@ -239,6 +242,7 @@ impl Sandbox {
             settings: Settings::default(),
             faults: Vec::new(),
             seed: 0,
+            observer: None,
         }
     }
 
@@ -461,7 +465,7 @@ impl Builder {
     }
 
     /// Lets the control paths answer others than loopback, as in a container whose port is forwarded. Whoever reaches
-    /// the sandbox can then change its state.
+    /// the sandbox can then change its state, whatever name in `Host` it has for it; pages of other sites cannot.
     pub fn allow_remote_control(mut self) -> Self {
         self.open_control = true;
         self
@@ -510,13 +514,32 @@ impl Builder {
         self
     }
 
+    /// Tells somebody of each request, when it is answered. Nothing else is answered meanwhile, so it should be brief, and it
+    /// must not ask the sandbox for anything.
+    pub fn observer(mut self, tell: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer(Arc::new(tell)));
+        self
+    }
+
     /// Starts it on the tokio runtime of the caller.
     ///
     /// # Errors
     /// A merchant or brand id that is none, a fault rule that makes no sense, a directory that does not hold what it should, or
     /// an address that is taken or that others can reach.
     pub async fn start(self) -> Result<Sandbox, StartError> {
-        let Self { listen, anywhere, open_control, directory, clock, merchants, brands, settings, faults, seed } = self;
+        let Self {
+            listen,
+            anywhere,
+            open_control,
+            directory,
+            clock,
+            merchants,
+            brands,
+            settings,
+            faults,
+            seed,
+            observer,
+        } = self;
         if !anywhere && !listen.ip().to_canonical().is_loopback() {
             return Err(StartError(format!(
                 "{listen} can be reached by others, and the keys of a sandbox protect nothing; listen on 127.0.0.1, or \
@@ -542,7 +565,7 @@ impl Builder {
         if let Some(directory) = &directory {
             keys.save(directory, ready(address, &merchant, seed), &authority).map_err(StartError)?;
         }
-        let mut world = World::new(ambient, settings);
+        let mut world = World::new(ambient, settings, Log::new(observer));
         for rule in faults {
             let text = rule.to_string();
             world.add_fault(rule).map_err(|error| StartError(format!("fault rule {text:?}: {error}")))?;

@@ -1,15 +1,19 @@
 //! The log of requests: the newest ones, in bounded memory.
 
+use crate::explain::Explanation;
 use crate::faults::Asked;
 use crate::schema::Violation;
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
 /// How many requests are kept.
 const CAPACITY: usize = 10_000;
 
 /// On what an answer of the sandbox rests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Basis {
@@ -24,7 +28,7 @@ pub enum Basis {
 }
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Verdict {
@@ -38,7 +42,7 @@ pub enum Verdict {
 }
 
 /// The verdicts of the checks, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Checks {
     /// The `Authorization` header.
@@ -53,8 +57,23 @@ pub struct Checks {
     pub state: Verdict,
 }
 
+impl Checks {
+    /// The names of the checks, in their order.
+    pub(crate) const NAMES: [&str; 5] = ["signature", "route", "schema", "rules", "state"];
+
+    /// Each check with its name, in their order.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, Verdict)> + use<> {
+        Self::NAMES.into_iter().zip([self.signature, self.route, self.schema, self.rules, self.state])
+    }
+
+    /// The check that refused the request.
+    pub(crate) fn failed(&self) -> Option<&'static str> {
+        self.named().find(|(_, verdict)| *verdict == Verdict::Failed).map(|(name, _)| name)
+    }
+}
+
 /// One request and what became of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Exchange {
     /// Number of the request, counted from 1.
@@ -87,8 +106,18 @@ pub struct Exchange {
     pub fault: Option<String>,
     /// Id of the rule that applied it; none where the request itself named the fault.
     pub rule: Option<u64>,
-    /// Why the signature failed.
-    pub explanation: Option<String>,
+    /// Why the signature failed; of each message the first 2,000 bytes.
+    pub explanation: Option<Box<Explanation>>,
+}
+
+/// Somebody who is told of each request when it has been answered.
+#[derive(Clone)]
+pub(crate) struct Observer(pub(crate) Arc<dyn Fn(&Exchange) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Exchange {
@@ -125,14 +154,27 @@ impl Exchange {
 pub(crate) struct Log {
     kept: VecDeque<Exchange>,
     seen: u64,
+    observer: Option<Observer>,
 }
 
 impl Log {
+    pub(crate) fn new(observer: Option<Observer>) -> Self {
+        Self { observer, ..Self::default() }
+    }
+
+    /// Forgets all requests.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(self.observer.take());
+    }
+
     /// Adds a request and gives it its number.
     pub(crate) fn push(&mut self, mut exchange: Exchange) {
         self.seen += 1;
         exchange.id = self.seen;
         exchange.violations.truncate(50);
+        if let Some(Observer(tell)) = &self.observer {
+            tell(&exchange);
+        }
         if self.kept.len() >= CAPACITY {
             self.kept.pop_front();
         }
@@ -160,23 +202,8 @@ mod tests {
 
     fn exchange() -> Exchange {
         let violation = Violation { at: String::new(), rule: "type", issue: String::new() };
-        Exchange {
-            id: 0,
-            request_id: String::new(),
-            time: String::new(),
-            method: String::new(),
-            target: String::new(),
-            mchid: None,
-            operation: None,
-            status: None,
-            code: None,
-            checks: Checks::default(),
-            basis: Basis::Guess,
-            why: String::new(),
-            violations: vec![violation; 60],
-            fault: None,
-            explanation: None,
-        }
+        let blank = Exchange::new(String::new(), String::new(), "", "");
+        Exchange { violations: vec![violation; 60], ..blank }
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub(crate) struct Door {
 
 /// Accepts connections until it is dropped; they end with it.
 pub(crate) async fn run(listener: TcpListener, door: Door) {
-    let app = Router::new().nest("/_sandbox", control::routes()).fallback(answer).with_state(Arc::clone(&door.api));
+    let app = Router::new().merge(control::routes(Arc::clone(&door.api))).fallback(answer);
+    let app = app.with_state(Arc::clone(&door.api));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -168,7 +169,7 @@ impl Visit {
         }
         request.extensions_mut().insert(Peer(self.peer));
         if self.trusted {
-            request.extensions_mut().insert(Trusted);
+            request.extensions_mut().insert(Trusted { remote: self.door.open_control });
         }
         if secure {
             request.extensions_mut().insert(Secure);

@@ -4,15 +4,16 @@ use crate::api::Api;
 use crate::courier;
 use crate::schema::{Form, Violation};
 use crate::state::Event;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use wechatpay_model::EventSpec;
 
 /// What is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Wish {
+pub(crate) struct Wish {
     /// Type or id of the event.
     event: String,
     /// Where it goes.

@@ -41,6 +41,13 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     for mchid in &args.mchid {
         builder = builder.merchant(mchid);
     }
+    let told = *output;
+    builder = builder.observer(move |exchange| {
+        if let Some(explanation) = &exchange.explanation {
+            let id = exchange.id;
+            told.hint(format_args!("request {id}: bad signature: {explanation} (/_sandbox/#r{id})"));
+        }
+    });
     // Signals are caught before anybody can know that there is something to end.
     let mut signal = pin!(wire::signal());
     let sandbox = tokio::select! {

@@ -4,6 +4,7 @@
 
 mod codes;
 mod common;
+mod explain;
 mod kill;
 mod notify;
 mod offline;

@@ -3,6 +3,7 @@
 use super::Known;
 use crate::ambient::{instant, time_text};
 use crate::settings::Settings;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,7 +16,7 @@ const CAPACITY: usize = 10_000;
 const LADDER: (usize, i64) = (1, 60);
 
 /// A notification that a merchant is owed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Event {
@@ -45,7 +46,7 @@ pub struct Event {
 }
 
 /// How far the delivery of an event is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Standing {
@@ -62,7 +63,7 @@ pub enum Standing {
 }
 
 /// One attempt to deliver an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -210,7 +211,7 @@ impl Outbox {
     }
 
     /// Oldest first.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Event> {
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &Event> + ExactSizeIterator {
         self.events.iter()
     }
 

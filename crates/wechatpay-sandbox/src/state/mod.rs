@@ -25,6 +25,7 @@ use crate::log::Basis;
 use crate::schema::Violation;
 use crate::settings::{Repeat, Settings};
 use aws_lc_rs::digest::{SHA256, digest};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -226,7 +227,7 @@ fn fingerprint(request: &Value) -> [u8; 32] {
 }
 
 /// Effects of requests, each with its count: what tests compare with what a client believes it has done.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Ledger {
     /// Codes that were imported.
@@ -248,7 +249,7 @@ pub struct Ledger {
 }
 
 /// A code that was imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CodeEffect {
     /// The stock.
@@ -262,7 +263,7 @@ pub struct CodeEffect {
 }
 
 /// A stock that was created.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct StockEffect {
     /// `favor`, `busifavor` or `product_coupon`.
@@ -280,7 +281,7 @@ pub struct StockEffect {
 }
 
 /// A coupon that a user has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CouponEffect {
     /// `favor`, `busifavor` or `product_coupon`.
@@ -296,7 +297,7 @@ pub struct CouponEffect {
 }
 
 /// A payment in which a coupon was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PaymentEffect {
     /// `favor`, `busifavor` or `product_coupon`.
@@ -316,7 +317,7 @@ pub struct PaymentEffect {
 }
 
 /// A refund of a payment in which a coupon was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RefundEffect {
     /// `favor`, `busifavor` or `product_coupon`.
@@ -338,7 +339,7 @@ pub struct RefundEffect {
 }
 
 /// What has become of the budget of a stock, in fen of face value: `budget` is the sum of the four parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct BudgetEffect {
     /// `favor`, `busifavor` or `product_coupon`.
@@ -360,7 +361,7 @@ pub struct BudgetEffect {
 }
 
 /// The money of a merchant, in fen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AccountEffect {
     /// The merchant.
@@ -376,7 +377,7 @@ pub struct AccountEffect {
 }
 
 /// A request number that had an effect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct NumberEffect {
     /// The operation.
@@ -445,7 +446,7 @@ impl State {
 }
 
 /// What can happen outside the API.
-const ACTIONS: [&str; 8] =
+pub(crate) const ACTIONS: [&str; 8] =
     ["pay", "pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
 
 /// Something that happens outside the API.
