@@ -161,8 +161,9 @@ impl fmt::Debug for Explanation {
 pub fn request(request: &Request<'_>, known: &[Known], clock: Option<Clock>) -> Option<Explanation> {
     let mut case = Case::new(Side::Request);
     let items = header::items(request.headers, request.target, &mut case);
-    let meta = content_type(request.headers)
-        .and_then(|value| multipart::boundary(value).map(|boundary| multipart::parse(boundary, request.body)));
+    let meta = content_type(request.headers).and_then(|value| {
+        multipart::boundary(value, request.body).map(|boundary| multipart::parse(boundary, request.body))
+    });
     let body = match &meta {
         Some(Ok(upload)) => upload.meta,
         _ => request.body,
