@@ -163,8 +163,8 @@ fn sdk(place: &Place, program: &mut Command, least: u64) -> anyhow::Result<Strin
         .with_context(|| format!("it did not end with its count, but said {text:?}"))?;
     let calls = told["calls"].as_u64().unwrap_or(0);
     ensure!(calls >= least, "{calls} calls are fewer than {least}");
-    let notifications = told["notifications"].as_u64().unwrap_or(0);
-    Ok(format!("{calls} calls, {notifications} notifications opened"))
+    let notifications = told["notifications"].as_u64().map(|opened| format!(", {opened} notifications opened"));
+    Ok(format!("{calls} calls{}", notifications.unwrap_or_default()))
 }
 
 /// Installs the SDK of Node, as the lock file says.

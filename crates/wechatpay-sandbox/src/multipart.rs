@@ -11,8 +11,8 @@ pub(crate) struct Upload<'a> {
 
 /// The boundary of a body that comes as `multipart/form-data`.
 ///
-/// Clients in use (`wechatpayv3` of Python) send the bare type, without its parameter; then it is what the first line of the
-/// body says, as whoever reads these uploads has to read it.
+/// A client in use (`wechatpayv3` of Python) sends the bare type, without its parameter; then it is what the first line of the
+/// body says. That WeChat Pay reads it like this is a guess.
 pub(crate) fn boundary<'a>(content_type: &'a str, body: &'a [u8]) -> Option<&'a str> {
     let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
