@@ -129,7 +129,8 @@ impl Sandbox {
         }
         let mut sandbox = Self { process, folder, base_url: String::new() };
         let ready: Value = serde_json::from_str(&line).with_context(|| format!("not a ready line: {line:?}"))?;
-        sandbox.base_url = ready["base_url"].as_str().context("the ready line has no base_url")?.to_owned();
+        sandbox.base_url =
+            ready.get("base_url").and_then(Value::as_str).context("the ready line has no base_url")?.to_owned();
         Ok(sandbox)
     }
 }
@@ -161,9 +162,10 @@ fn sdk(place: &Place, program: &mut Command, least: u64) -> anyhow::Result<Strin
     let text = String::from_utf8_lossy(&output.stdout);
     let told: Value = serde_json::from_str(text.lines().last().unwrap_or_default())
         .with_context(|| format!("it did not end with its count, but said {text:?}"))?;
-    let calls = told["calls"].as_u64().unwrap_or(0);
+    let calls = told.get("calls").and_then(Value::as_u64).unwrap_or(0);
     ensure!(calls >= least, "{calls} calls are fewer than {least}");
-    let notifications = told["notifications"].as_u64().map(|opened| format!(", {opened} notifications opened"));
+    let notifications =
+        told.get("notifications").and_then(Value::as_u64).map(|opened| format!(", {opened} notifications opened"));
     Ok(format!("{calls} calls{}", notifications.unwrap_or_default()))
 }
 
