@@ -5,8 +5,8 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use wechatpay_model::busifavor::{CouponSend, SendChannel};
 use wechatpay_model::Payload;
+use wechatpay_model::busifavor::{CouponSend, SendChannel};
 
 /// Reads each example of a payload's schema, and writes it again; how many there are.
 fn again<P: Payload + Serialize>() -> usize {
