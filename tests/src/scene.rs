@@ -41,12 +41,9 @@ pub async fn before(world: &Rehearsal, id: &str) -> Option<Value> {
             names.iter().map(|name| ((*name).to_owned(), paid[*name].clone())).collect()
         }
         "busifavor.get_subsidy_return" => {
-            let back = call_as_printed(
-                world,
-                "busifavor.create_subsidy_return",
-                Box::pin(before(world, "busifavor.create_subsidy_return")).await?,
-            )
-            .await;
+            let mut fields = Box::pin(before(world, "busifavor.create_subsidy_return")).await?;
+            fields["out_subsidy_return_no"] = json!(number());
+            let back = call_as_printed(world, "busifavor.create_subsidy_return", fields).await;
             json!({"subsidy_return_receipt_id": back["subsidy_return_receipt_id"]})
         }
         "favor.get_use_flow" | "favor.get_refund_flow" => {
@@ -225,7 +222,9 @@ async fn subsidy(world: &Rehearsal) -> Value {
 
 /// The receipt of a subsidy that was paid.
 async fn subsidised(world: &Rehearsal) -> Value {
-    call_as_printed(world, "busifavor.create_subsidy_payment", subsidy(world).await).await
+    let mut fields = subsidy(world).await;
+    fields["out_subsidy_no"] = json!(number());
+    call_as_printed(world, "busifavor.create_subsidy_payment", fields).await
 }
 
 /// A product coupon of the brand, whose partner the first merchant is: its ids and those of its stock.
