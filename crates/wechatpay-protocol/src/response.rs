@@ -178,8 +178,8 @@ fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
     }
 }
 
-/// The documented rows of a refusal: those of its status and code, the operation's own before the common ones. Where
-/// several fit, the message decides; where it fits none of them, all are named.
+/// The documented rows of a refusal: those of its status and code. Where the operation has several of its own, the
+/// message decides, at last among the common ones; where it fits none of them, all of its own are named.
 pub fn document(spec: Option<&Spec>, status: u16, code: &str, message: &str) -> Vec<&'static ErrorRow> {
     let rows = |rows: &'static [ErrorRow]| -> Vec<_> {
         rows.iter().filter(|row| row.status() == status && row.code() == code).collect()
@@ -196,8 +196,9 @@ pub fn document(spec: Option<&Spec>, status: u16, code: &str, message: &str) -> 
         let documented = letters(row.message());
         !documented.is_empty() && !said.is_empty() && (said.contains(&documented) || documented.contains(&said))
     };
-    let fitting: Vec<_> = own.iter().chain(&common).copied().filter(|row| fits(row)).collect();
-    if fitting.is_empty() { own } else { fitting }
+    let fitting = |rows: &[&'static ErrorRow]| rows.iter().copied().filter(|row| fits(row)).collect::<Vec<_>>();
+    let found = [fitting(&own), fitting(&common)].into_iter().find(|rows| !rows.is_empty());
+    found.unwrap_or(own)
 }
 
 /// Documents and live answers differ in spacing and punctuation, so only letters and digits are compared.
