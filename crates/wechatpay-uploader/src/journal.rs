@@ -31,7 +31,7 @@ const DUPLICATES: TableDefinition<u64, u64> = TableDefinition::new("duplicates")
 const HEADER: &str = "header";
 const FORMAT: u32 = 1;
 /// Memory for pages.
-const CACHE: usize = 4 << 20;
+const CACHE: usize = 1 << 20;
 /// Batches of a plan that are committed together.
 const GROUP: u64 = 8192;
 /// The first bytes of every redb file.

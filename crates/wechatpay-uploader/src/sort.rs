@@ -8,8 +8,11 @@ use std::path::PathBuf;
 
 /// Bytes of memory that records may take before they go to the disk.
 const MEMORY: usize = 8 << 20;
-/// Bytes that are read of each run at once.
+/// Bytes that are written of a run at once, and most that are read of one.
 const BUFFER: usize = 16 << 10;
+/// Bytes that are read of all runs at once, as long as each gets a page.
+const AHEAD: usize = 256 << 10;
+const PAGE: usize = 4 << 10;
 
 /// Collects records, which are a key and a number.
 pub(crate) struct Sorter {
@@ -65,10 +68,11 @@ impl Sorter {
     /// The records in the order of their keys, and for the same key of their numbers.
     pub(crate) fn finish(mut self) -> io::Result<Sorted> {
         self.sort();
+        let buffer = (AHEAD / self.runs.len().max(1)).clamp(PAGE, BUFFER);
         let mut sources = Vec::with_capacity(self.runs.len() + 1);
         for mut run in std::mem::take(&mut self.runs) {
             run.rewind()?;
-            sources.push(Run::Disk(BufReader::with_capacity(BUFFER, run)));
+            sources.push(Run::Disk(BufReader::with_capacity(buffer, run)));
         }
         sources.push(Run::Memory { keys: self.keys, records: self.records.into_iter() });
         let mut heap = BinaryHeap::with_capacity(sources.len());
