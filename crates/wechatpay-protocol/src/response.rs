@@ -192,12 +192,16 @@ pub fn document(spec: Option<&Spec>, status: u16, code: &str, message: &str) -> 
         _ => {}
     }
     let said = letters(message);
-    let fits = |row: &&ErrorRow| {
+    let fits = |row: &ErrorRow, exactly: bool| {
         let documented = letters(row.message());
-        !documented.is_empty() && !said.is_empty() && (said.contains(&documented) || documented.contains(&said))
+        let within = said.contains(&documented) || documented.contains(&said);
+        !documented.is_empty() && !said.is_empty() && if exactly { said == documented } else { within }
     };
-    let fitting = |rows: &[&'static ErrorRow]| rows.iter().copied().filter(|row| fits(row)).collect::<Vec<_>>();
-    let found = [fitting(&own), fitting(&common)].into_iter().find(|rows| !rows.is_empty());
+    let fitting = |rows: &[&'static ErrorRow], exactly: bool| -> Vec<_> {
+        rows.iter().copied().filter(|row| fits(row, exactly)).collect()
+    };
+    let found = [fitting(&own, true), fitting(&own, false), fitting(&common, false)];
+    let found = found.into_iter().find(|rows| !rows.is_empty());
     found.unwrap_or(own)
 }
 
