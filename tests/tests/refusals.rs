@@ -186,7 +186,8 @@ async fn what_a_state_leads_to_and_what_must_be_asked_for() {
                 false if row.status() == 429 && !spec.rate().is_empty() => "by rate",
                 false => "by error=",
             };
-            writeln!(text, "  {how:10} {}:{}:{n} {}", row.status(), row.code(), row.message()).unwrap();
+            let line = format!("  {how:10} {}:{}:{n} {}", row.status(), row.code(), row.message());
+            writeln!(text, "{}", line.trim_end()).unwrap();
             all += 1;
             by_state += usize::from(how == "by state");
         }
