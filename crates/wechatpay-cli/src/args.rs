@@ -148,7 +148,7 @@ pub(crate) struct Sandbox {
     #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Vec<String>,
 
-    /// Make requests go wrong: FAULT[;operation=ID][;nth=N][;probability=P][;times=N][;seed=N]; give it again for
+    /// Make requests go wrong: FAULT;operation=ID;nth=N;probability=P;times=N;seed=N, all but the first at will; give it again for
     /// further rules. --help lists the faults
     #[arg(long, value_name = "RULE")]
     pub(crate) fault: Vec<FaultRule>,
