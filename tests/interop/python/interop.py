@@ -79,7 +79,7 @@ def disbelieved(call, fault, reason):
 def control(name, body=None, method=None):
     """One of the sandbox's own paths, not signed and not by the proxy."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(f"{RUN['base_url']}/_sandbox/{name}", data, method=method)
+    request = urllib.request.Request(f"{RUN['base_url']}/_sandbox/{name}", data, {"Content-Type": "application/json"}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request) as answer:
         return json.loads(answer.read())
