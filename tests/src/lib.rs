@@ -13,3 +13,4 @@ pub mod scene;
 pub mod stage;
 pub mod story;
 pub mod typed;
+pub mod watched;

@@ -64,19 +64,6 @@ fn search_leaks() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the command and the bench that measures it, optimised, and runs it.
-pub(crate) fn sandbox_bench(root: &Path) -> anyhow::Result<()> {
-    cargo(root, &["build", "--release", "--workspace", "--bin", "wechatpay", "--bin", "sandbox_bench"], &[])?;
-    let built = built()?;
-    // Beside the folder of this very program.
-    let target = built.parent().context("this program stands in no target folder")?;
-    let status = Command::new(target.join("release/sandbox_bench")).status().context("cannot start the bench")?;
-    if !status.success() {
-        bail!("a promise about the sandbox's speed is not kept");
-    }
-    Ok(())
-}
-
 /// Runs cargo, with these variables beside the others.
 pub(crate) fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -7,6 +7,7 @@ mod codegen;
 mod cost;
 mod interop;
 mod limits;
+mod measure;
 mod names;
 mod readme;
 mod rust;
@@ -15,7 +16,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tidy;
-mod upload;
 
 use codegen::Mode;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,8 @@ Chores:
   model-cost       how long the compiler takes for the model, against plain structs of the same fields
   kill-sweep       kill uploads at a thousand points and compare what arrived with what was sent
   upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
+  bench            what a call costs, against the floor and other clients; renews benches/RESULTS.md and the chart
+  soak             half an hour of calls and faults: memory, descriptors, ledger
   interop          clients that others have written, in other languages, against the sandbox
   ci               everything that CI runs, in its order, up to the first failure
 
@@ -60,9 +62,9 @@ fn main() -> ExitCode {
         ["codegen", "--check"] => codegen::run(root, Mode::Check),
         ["tidy"] => tidy::run(root),
         ["model-cost"] => cost::run(root),
-        ["sandbox-bench"] => ci::sandbox_bench(root),
-        ["kill-sweep"] => upload::kill_sweep(root),
-        ["upload-bench"] => upload::bench(root),
+        [program @ ("sandbox-bench" | "upload-bench" | "soak")] => measure::run(root, program),
+        ["kill-sweep"] => measure::kill_sweep(root),
+        ["bench"] => measure::calls(root),
         ["interop"] => interop::run(root),
         ["ci"] => ci::run(root),
         other => {

@@ -506,20 +506,21 @@ impl Route {
 }
 
 fn match_path(template: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
-    if template.split('/').count() != path.split('/').count() {
-        return None;
-    }
+    let (mut template, mut path) = (template.split('/'), path.split('/'));
     let mut found = Vec::new();
-    for (wanted, segment) in template.split('/').zip(path.split('/')) {
-        match parameter(wanted) {
-            Some(name) if !segment.is_empty() => {
-                found.push((name, percent_decode_str(segment).decode_utf8().ok()?.into_owned()));
-            }
-            None if wanted == segment => {}
+    loop {
+        match (template.next(), path.next()) {
+            (Some(wanted), Some(segment)) => match parameter(wanted) {
+                Some(name) if !segment.is_empty() => {
+                    found.push((name, percent_decode_str(segment).decode_utf8().ok()?.into_owned()));
+                }
+                None if wanted == segment => {}
+                _ => return None,
+            },
+            (None, None) => return Some(found),
             _ => return None,
         }
     }
-    Some(found)
 }
 
 /// Why a request is no request of its operation.

@@ -28,6 +28,8 @@ pub(crate) struct Form {
     rules: Vec<Value>,
     examples: Vec<Value>,
     validator: Validator,
+    /// Whether any field has a misspelling that is read as it.
+    aliased: bool,
 }
 
 /// Forms are compiled when they are first asked for: a sandbox must start fast, and few runs need all of them.
@@ -70,12 +72,15 @@ impl Form {
         tighten(&mut strict);
         let options = jsonschema::options().with_draft(Draft::Draft7).should_validate_formats(true);
         let validator = options.build(&strict).map_err(|error| error.to_string())?;
-        Ok(Self { request, rules, examples, validator })
+        let aliased = text.contains("\"x-alias\"");
+        Ok(Self { request, rules, examples, validator, aliased })
     }
 
     /// Reads misspellings of published documents as the fields they mean; where both stand, the misspelling stays.
     pub(crate) fn resolve_aliases(&self, request: &mut Value) {
-        self.rename(&self.request, request);
+        if self.aliased {
+            self.rename(&self.request, request);
+        }
     }
 
     fn rename(&self, schema: &Value, value: &mut Value) {
@@ -132,12 +137,15 @@ impl Form {
 
     /// All violations of the schema; the rules are apart.
     pub(crate) fn violations(&self, request: &Value) -> Vec<Violation> {
-        let mut found = Vec::new();
+        let (mut found, mut forbidden) = (Vec::new(), Vec::new());
+        forbid(request, Place::Root, &mut forbidden);
+        // Most requests are right, and to say so is much less work than to look for what is wrong.
+        if self.validator.is_valid(request) {
+            return forbidden;
+        }
         for error in self.validator.iter_errors(request) {
             translate(&error, &mut found);
         }
-        let mut forbidden = Vec::new();
-        forbid(request, &mut String::new(), &mut forbidden);
         // One fault is reported once: nothing is said about what is inside an unknown or mistyped field, and a value that
         // no request may have, or of the wrong type, breaks no other limit.
         forbidden.retain(|violation| {
@@ -186,8 +194,8 @@ impl Form {
 
 /// Reports what no request may hold, whatever its schema: `null`, characters beyond the basic plane, numbers of more
 /// than 64 bits, and numbers that are written as fractions or with an exponent. JSON Schema takes `1.0` for an integer, this wire does not.
-fn forbid(value: &Value, pointer: &mut String, found: &mut Vec<Violation>) {
-    let mut add = |rule, issue: &str| found.push(Violation { at: pointer.clone(), rule, issue: issue.to_owned() });
+fn forbid(value: &Value, place: Place<'_>, found: &mut Vec<Violation>) {
+    let mut add = |rule, issue: &str| found.push(Violation { at: place.pointer(), rule, issue: issue.to_owned() });
     match value {
         Value::Null => add("null", "null is not allowed"),
         Value::Number(number) if number.is_f64() => add("type", "is no integer of 64 bits"),
@@ -197,24 +205,34 @@ fn forbid(value: &Value, pointer: &mut String, found: &mut Vec<Violation>) {
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                below(pointer, &index.to_string(), |pointer| forbid(item, pointer, found));
+                forbid(item, Place::Item(&place, index), found);
             }
         }
         Value::Object(fields) => {
             for (name, field) in fields {
-                below(pointer, name, |pointer| forbid(field, pointer, found));
+                forbid(field, Place::Field(&place, name), found);
             }
         }
         _ => {}
     }
 }
 
-fn below(pointer: &mut String, step: &str, look: impl FnOnce(&mut String)) {
-    let length = pointer.len();
-    pointer.push('/');
-    pointer.push_str(&escape(step));
-    look(pointer);
-    pointer.truncate(length);
+/// A place in a request, whose pointer is written only where something is wrong.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Root,
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    fn pointer(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Field(above, name) => format!("{}/{}", above.pointer(), escape(name)),
+            Self::Item(above, index) => format!("{}/{index}", above.pointer()),
+        }
+    }
 }
 
 /// A step of a JSON pointer, escaped as RFC 6901 says.

@@ -408,10 +408,6 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
     /// Sends a batch until it is known what became of it, or there is no point in going on.
     async fn settle(&self, batch: Batch) -> Settled {
         let mut progress = batch.before.clone();
-        let mut request = self.uploader.job.target.clone();
-        request.insert(self.uploader.job.endpoint.codes.to_owned(), batch.codes.clone().into());
-        request.insert(self.limits.number_field.to_owned(), batch.number.clone().into());
-        let request = Value::Object(request);
         let (mut failures, mut since, mut last) = (0, None, None);
         loop {
             if !self.leave().await {
@@ -420,7 +416,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
             let began = self.now();
             let since = *since.get_or_insert(began);
             progress.attempts += 1;
-            let error = match self.call(&request).await {
+            let error = match self.call(&batch).await {
                 Ok(answer) => {
                     self.pace.accepted();
                     *self.creating.lock().unwrap_or_else(PoisonError::into_inner) = Creating::default();
@@ -447,9 +443,12 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
         self.uploader.stamper.monotonic()
     }
 
-    async fn call(&self, request: &Value) -> Result<Value, Error> {
+    async fn call(&self, batch: &Batch) -> Result<Value, Error> {
         let Uploader { client, job, timer, options, .. } = self.uploader;
-        let call = pin!(client.call(job.endpoint.spec, request.clone()));
+        let mut request = job.target.clone();
+        request.insert(job.endpoint.codes.to_owned(), batch.codes.clone().into());
+        request.insert(self.limits.number_field.to_owned(), batch.number.clone().into());
+        let call = pin!(client.call(job.endpoint.spec, Value::Object(request)));
         match select(call, timer.sleep(options.policy.attempt_timeout)).await {
             Either::Left((reply, _)) => reply.map(|reply| reply.value),
             Either::Right(_) => {

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 /// How long an outcome may wait for others before it is committed. Until then a crash would only repeat its call.
-const LINGER: Duration = Duration::from_millis(50);
+const LINGER: Duration = Duration::from_millis(200);
 /// Outcomes that are committed without waiting for more.
 const GROUP: usize = 256;
 

@@ -62,9 +62,9 @@ struct Done {
     caller: String,
     /// Digest of the parameters.
     fingerprint: [u8; 32],
-    /// The first answer.
+    /// The first answer, its body as JSON text: there may be millions of codes in all of them.
     status: u16,
-    body: Value,
+    body: String,
     effects: u64,
 }
 
@@ -153,6 +153,13 @@ impl Call<'_> {
         self.request.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
+    /// Takes a list of texts out of the request.
+    fn take_texts(&mut self, name: &str) -> Vec<String> {
+        let list = self.request.get_mut(name).map(Value::take);
+        let Some(Value::Array(items)) = list else { return Vec::new() };
+        items.into_iter().filter_map(|item| if let Value::String(text) = item { Some(text) } else { None }).collect()
+    }
+
     /// An integer of the request.
     fn integer(&self, name: &str) -> Option<i64> {
         self.request.get(name).and_then(Value::as_i64)
@@ -203,14 +210,15 @@ impl Once {
                 Err(Answer::refuse(400, self.code, self.exists, Basis::Guess, why))
             } else {
                 let why = "repeat of a request number with the same parameters: the first answer again";
-                Ok(Answer { status: done.status, ..Answer::ok(done.body.clone(), self.same.1, why) })
+                let body = serde_json::from_str(&done.body).unwrap_or_default();
+                Ok(Answer { status: done.status, ..Answer::ok(body, self.same.1, why) })
             };
         }
         if let Some(refusal) = call.limits.take() {
             return Err(refusal);
         }
         let answer = act(call)?;
-        let (caller, status, body) = (call.caller.to_owned(), answer.status, answer.body.clone());
+        let (caller, status, body) = (call.caller.to_owned(), answer.status, answer.body.to_string());
         call.state.numbers.insert(key, Done { caller, fingerprint, status, body, effects: 1 });
         Ok(answer)
     }

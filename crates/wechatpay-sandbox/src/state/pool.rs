@@ -1,28 +1,30 @@
 //! Pools of codes that are uploaded to a stock.
 
+use super::CodeEffect;
 use crate::ambient::Ambient;
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-/// The codes of a stock.
+/// The codes of a stock: millions of them, so each is kept once with little beside it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Pool {
-    codes: BTreeMap<String, Code>,
-    /// The codes in the order in which they were uploaded.
-    order: BTreeMap<u64, String>,
+    /// In the order in which they were uploaded.
+    codes: IndexMap<String, Code>,
     /// Those that no user has, in no order.
     available: Vec<String>,
     deleted: BTreeSet<String>,
-    uploaded: u64,
+    /// The numbers of the uploads.
+    numbers: Vec<String>,
 }
 
 /// A code in the pool of a stock.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Code {
-    pub(super) upload_request_no: String,
+    /// Place of its upload's number.
+    number: usize,
     pub(super) count: u64,
-    place: u64,
     pub(super) uploaded: i64,
     pub(super) dispatched: Option<i64>,
 }
@@ -32,13 +34,19 @@ impl Pool {
         self.codes.get(code)
     }
 
+    /// In the order in which they were uploaded.
     pub(super) fn codes(&self) -> impl Iterator<Item = (&String, &Code)> {
         self.codes.iter()
     }
 
-    /// In the order in which they were uploaded.
-    pub(super) fn in_order(&self) -> impl Iterator<Item = (&String, &Code)> {
-        self.order.values().filter_map(|code| self.codes.get_key_value(code))
+    /// What the uploads have brought about, for the ledger.
+    pub(super) fn effects(&self, stock_id: &str) -> impl Iterator<Item = CodeEffect> {
+        self.codes.iter().map(move |(code, entry)| CodeEffect {
+            stock_id: stock_id.to_owned(),
+            code: code.clone(),
+            upload_request_no: self.numbers.get(entry.number).cloned().unwrap_or_default(),
+            count: entry.count,
+        })
     }
 
     pub(super) fn total(&self) -> usize {
@@ -49,19 +57,18 @@ impl Pool {
         self.available.len()
     }
 
-    pub(super) fn add(&mut self, code: &str, upload_request_no: &str, now: i64) {
-        self.uploaded += 1;
-        let place = self.uploaded;
-        let new = || Code {
-            upload_request_no: upload_request_no.to_owned(),
-            count: 0,
-            place,
-            uploaded: now,
-            dispatched: None,
-        };
-        self.codes.entry(code.to_owned()).or_insert_with(new).count += 1;
-        self.order.insert(place, code.to_owned());
-        self.available.push(code.to_owned());
+    /// Adds the codes of one upload.
+    pub(super) fn add(&mut self, codes: &[&str], upload_request_no: &str, now: i64) {
+        if codes.is_empty() {
+            return;
+        }
+        let number = self.numbers.len();
+        self.numbers.push(upload_request_no.to_owned());
+        for code in codes {
+            let new = || Code { number, count: 0, uploaded: now, dispatched: None };
+            self.codes.entry((*code).to_owned()).or_insert_with(new).count += 1;
+            self.available.push((*code).to_owned());
+        }
     }
 
     /// Takes any available code for a user; nobody can choose which.
@@ -76,8 +83,7 @@ impl Pool {
 
     /// Deletes a code that no user has.
     pub(super) fn delete(&mut self, code: &str) {
-        if let Some(entry) = self.codes.remove(code) {
-            self.order.remove(&entry.place);
+        if self.codes.shift_remove(code).is_some() {
             self.available.retain(|other| other != code);
             self.deleted.insert(code.to_owned());
         }

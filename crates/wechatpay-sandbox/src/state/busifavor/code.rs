@@ -27,10 +27,7 @@ pub(super) fn upload(call: &mut Call<'_>) -> Outcome {
     Once { other: (exists, Basis::Guess), exists, ..once(call, false) }.run(call, |call| {
         let (now, settings) = (call.now, call.settings);
         let (stock_id, number) = (call.text("stock_id"), call.text("upload_request_no"));
-        let codes: Vec<String> = match call.request.get("coupon_code_list") {
-            Some(Value::Array(codes)) => codes.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
+        let codes = call.take_texts("coupon_code_list");
         let stock = find(call)?;
         if now - stock.created < i64::from(settings.busifavor_creating) {
             let why = "the stock is still being created (setting)";
@@ -47,9 +44,7 @@ pub(super) fn upload(call: &mut Call<'_>) -> Outcome {
             let message = "上传的自定义 code 已达上限";
             return Err(Answer::refuse(400, "INVALID_REQUEST", message, Basis::Documented, why));
         }
-        for code in &sorted.success {
-            stock.pool.add(code, &number, now);
-        }
+        stock.pool.add(&sorted.success, &number, now);
         let basis = if sorted.guessed { Basis::Guess } else { Basis::Documented };
         Ok(Answer::ok(body(&sorted, &stock_id, now), basis, "codes are sorted into the documented lists"))
     })
@@ -85,7 +80,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Outcome {
     let (page, stock_id) = (Page::of(call), call.text("stock_id"));
     let (status, named) = (call.text("status"), !call.text("appid").is_empty());
     let stock = find_pool(call)?;
-    let wanted = stock.pool.in_order().filter(|(_, entry)| match status.as_str() {
+    let wanted = stock.pool.codes().filter(|(_, entry)| match status.as_str() {
         "AVAILABLE" => entry.dispatched.is_none(),
         "DISPATCHED" => entry.dispatched.is_some(),
         _ => true,

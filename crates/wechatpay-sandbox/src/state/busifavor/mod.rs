@@ -6,7 +6,7 @@ mod coupon;
 mod stock;
 mod subsidy;
 
-use super::{Act, Call, CodeEffect, CouponEffect, Deed, Ledger, Once, StockEffect, immovable, number_of_day};
+use super::{Act, Call, CouponEffect, Deed, Ledger, Once, StockEffect, immovable, number_of_day};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::Repeat;
@@ -156,12 +156,7 @@ impl Busifavor {
                 status: stock.status.as_str(),
                 count: 1,
             });
-            ledger.coupon_codes.extend(stock.pool.codes().map(|(code, entry)| CodeEffect {
-                stock_id: stock_id.clone(),
-                code: code.clone(),
-                upload_request_no: entry.upload_request_no.clone(),
-                count: entry.count,
-            }));
+            ledger.coupon_codes.extend(stock.pool.effects(stock_id));
             ledger.coupons.extend(stock.coupons.iter_mut().map(|(code, coupon)| {
                 coupon.settle(now);
                 CouponEffect {

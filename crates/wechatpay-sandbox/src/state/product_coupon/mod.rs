@@ -8,7 +8,7 @@ mod notify;
 mod product;
 mod stock;
 
-use super::{Act, Call, CodeEffect, CouponEffect, Deed, Ledger, Once, StockEffect, immovable};
+use super::{Act, Call, CouponEffect, Deed, Ledger, Once, StockEffect, immovable};
 use crate::ambient::{instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
@@ -259,12 +259,7 @@ impl ProductCoupons {
                 status: stock.state.as_str(),
                 count: 1,
             });
-            ledger.coupon_codes.extend(stock.pool.codes().map(|(code, entry)| CodeEffect {
-                stock_id: stock_id.clone(),
-                code: code.clone(),
-                upload_request_no: entry.upload_request_no.clone(),
-                count: entry.count,
-            }));
+            ledger.coupon_codes.extend(stock.pool.effects(stock_id));
             ledger.coupons.extend(stock.coupons.iter_mut().map(|(code, coupon)| {
                 coupon.settle(now);
                 CouponEffect {

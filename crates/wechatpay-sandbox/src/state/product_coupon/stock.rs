@@ -346,10 +346,7 @@ pub(super) fn upload(call: &mut Call<'_>) -> Outcome {
     find_stock(call, &stock_id)?;
     once(call, |call| {
         let (now, settings, number) = (call.now, call.settings, call.text("out_request_no"));
-        let codes: Vec<String> = match call.request.get("code_list") {
-            Some(Value::Array(codes)) => codes.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-            _ => Vec::new(),
-        };
+        let codes = call.take_texts("code_list");
         let stock = find_stock(call, &stock_id)?;
         if stock.text("coupon_code_mode") != "UPLOAD" {
             return Err(wrong_state("coupon_code_mode of the stock is not UPLOAD"));
@@ -368,9 +365,7 @@ pub(super) fn upload(call: &mut Call<'_>) -> Outcome {
         if settings.product_coupon_code_limit.is_some_and(|limit| pool > limit) {
             return Err(wrong_state("the stock would have more codes than it takes (setting)"));
         }
-        for code in &sorted.success {
-            stock.pool.add(code, &number, now);
-        }
+        stock.pool.add(&sorted.success, &number, now);
         let mut body = Map::new();
         body.insert("total_count".to_owned(), json!(sorted.total));
         let names = ["success_code_list", "already_exist_code_list", "duplicate_code_list", "failed_code_list"];

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wechatpay_protocol::crypto::{Signer, VerifyingKey, aws_lc};
 use wechatpay_protocol::retry::Sleep;
 use wechatpay_protocol::{BoxError, Client, Merchant, TransportError, Trust};
+use wechatpay_tests::watched::{memory, processor};
 use wechatpay_uploader::{Endpoint, Format, Input, Source, Uploader};
 
 const BATCH: u64 = 200;
@@ -46,7 +47,7 @@ fn all() {
     std::fs::create_dir_all(&room).unwrap();
     full_speed(&command, &room);
     paced(&command, &room);
-    memory(&room);
+    sizes(&room);
     std::fs::remove_dir_all(&room).unwrap();
 }
 
@@ -84,7 +85,7 @@ fn paced(command: &Path, room: &Path) {
 }
 
 /// One and ten million codes to nobody: the sandbox would keep them all in memory.
-fn memory(room: &Path) {
+fn sizes(room: &Path) {
     let mut peaks = Vec::new();
     for count in [1_000_000, 10_000_000] {
         let file = codes(room, count);
@@ -126,7 +127,7 @@ fn floor(private_key: &str) -> f64 {
     let key = aws_lc::VerifyingKey::from_certificate(&certificate).unwrap();
     let message = vec![b'x'; 200 * 24];
     let signature = signer.sign(&message).unwrap();
-    let (begun, before, mut rounds) = (Instant::now(), cpu("self"), 0);
+    let (begun, before, mut rounds) = (Instant::now(), processor("self"), 0);
     while begun.elapsed() < Duration::from_secs(4) {
         for _ in 0..50 {
             assert!(key.verify(&message, &signature));
@@ -134,23 +135,7 @@ fn floor(private_key: &str) -> f64 {
         }
         rounds += 50;
     }
-    (cpu("self") - before) / f64::from(rounds)
-}
-
-/// CPU seconds that a process has used.
-fn cpu(process: impl std::fmt::Display) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-    // A tick is a hundredth of a second on every Linux that matters.
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-/// Peak resident memory of a process in MiB.
-fn peak(process: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
-    line.trim().trim_end_matches(" kB").trim().parse::<f64>().unwrap_or(0.0) / 1024.0
+    (processor("self") - before) / f64::from(rounds)
 }
 
 struct Watched {
@@ -163,14 +148,14 @@ struct Watched {
 
 /// Watches a process until it ends.
 fn watch(child: &mut Child, other: Option<u32>) -> Watched {
-    let before = other.map_or(0.0, cpu);
+    let before = other.map_or(0.0, processor);
     let mut watched = Watched { cpu: 0.0, peak: 0.0, other: 0.0, success: false };
     loop {
-        let (used, most) = (cpu(child.id()), peak(child.id()));
+        let (used, most) = (processor(child.id()), memory(child.id(), "VmHWM") / 1024.0);
         watched.cpu = watched.cpu.max(used);
         watched.peak = watched.peak.max(most);
         if let Some(status) = child.try_wait().unwrap() {
-            watched.other = other.map_or(0.0, cpu) - before;
+            watched.other = other.map_or(0.0, processor) - before;
             watched.success = status.success();
             return watched;
         }
@@ -255,7 +240,7 @@ fn upload(command: &Path, sandbox: &Sandbox, file: &Path, more: &[&str]) -> Run 
         for line in stdout.lines() {
             let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
             if line["event"] == "plan" {
-                planned = (Instant::now(), cpu(id));
+                planned = (Instant::now(), processor(id));
             }
             last = line;
         }
