@@ -22,9 +22,8 @@ use tokio::task::LocalSet;
 use wechatpay_hyper::Hyper;
 use wechatpay_model::favor::SendCoupon;
 use wechatpay_protocol::crypto::{Signer, VerifyingKey, aws_lc};
-use wechatpay_protocol::error::BoxError;
 use wechatpay_protocol::request::BaseUrl;
-use wechatpay_protocol::{Client, Merchant, Transport, Trust};
+use wechatpay_protocol::{BoxError, Client, Merchant, Transport, Trust};
 use wechatpay_reqwest::Reqwest;
 
 /// A server in a thread of its own that gives the same signed answer to every request.

@@ -9,13 +9,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// 32 letters and digits; not quite evenly drawn, as many clients do it.
 fn nonce() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("randomness");
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+    let mut nonce = String::with_capacity(32);
+    bytes.iter().for_each(|byte| write!(nonce, "{byte:02X}").expect("a string takes it"));
+    nonce
 }
 
 /// A signed request.

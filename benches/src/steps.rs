@@ -14,11 +14,9 @@ use wechatpay_model::busifavor::UploadCouponCodes;
 use wechatpay_model::favor::{SendCoupon, SendCouponResponse};
 use wechatpay_protocol::check::Context;
 use wechatpay_protocol::crypto::{Signer as _, aws_lc};
-use wechatpay_protocol::error::BoxError;
 use wechatpay_protocol::notification::{Receiver, Unguarded};
 use wechatpay_protocol::request::{self, Authorization, BaseUrl, Prepared};
-use wechatpay_protocol::stamp::{Stamper, SystemStamper};
-use wechatpay_protocol::{Trust, response};
+use wechatpay_protocol::{BoxError, Stamper, SystemStamper, Trust, response};
 
 /// Nobody listens there; it only stands in the request.
 const BASE: &str = "http://127.0.0.1:1";

@@ -61,8 +61,12 @@ impl Hyper {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
+        // Named, because rustls panics where a program's other crates bring a second provider and nobody chose one. That
+        // this one lacks a version of TLS cannot be; the program's own choice would hold then.
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let tls = HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider);
+        let tls = tls.unwrap_or_else(|_| HttpsConnectorBuilder::new().with_webpki_roots());
+        let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(60));
         Self::from_builder(&mut builder, connector)

@@ -133,7 +133,7 @@ fn rename(shape: &Shape, value: &mut Value) {
 ///
 /// First the places in the order of the document, then the rules that span several.
 pub fn check(spec: &Spec, request: &Value, context: &Context<'_>) -> Vec<Violation> {
-    let mut report = Report { pointer: String::new(), violations: Vec::new() };
+    let mut report = Report::new();
     report.value(spec.request(), request);
     for rule in spec.rules() {
         if let Some(violation) = broken(rule, request, context) {
@@ -164,7 +164,7 @@ pub(crate) fn check_plain(body: &Value, violations: &mut Vec<Violation>) {
             _ => {}
         }
     }
-    let mut report = Report { pointer: String::new(), violations: Vec::new() };
+    let mut report = Report::new();
     walk(body, &mut report);
     violations.append(&mut report.violations);
 }
@@ -182,6 +182,11 @@ struct Report {
 }
 
 impl Report {
+    fn new() -> Self {
+        // Most pointers are shorter, so it grows once.
+        Self { pointer: String::with_capacity(64), violations: Vec::new() }
+    }
+
     fn add(&mut self, kind: ViolationKind, message: String) {
         self.violations.push(Violation { pointer: self.pointer.clone(), kind, message });
     }

@@ -18,7 +18,7 @@ use http::{Method, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use wechatpay_model::operation::{Body, Shape, Spec};
 
 /// The characters that need no encoding in a path segment or a query (RFC 3986, "unreserved").
@@ -29,6 +29,8 @@ const OFFICIAL_HOST: &str = "api.mch.weixin.qq.com";
 
 /// Its backup.
 const OFFICIAL_BACKUP_HOST: &str = "api2.mch.weixin.qq.com";
+
+const WECHATPAY_SERIAL: HeaderName = HeaderName::from_static("wechatpay-serial");
 
 const AGENT: &str = concat!("wechatpay-rust/", env!("CARGO_PKG_VERSION"));
 
@@ -191,7 +193,7 @@ pub(crate) fn lay_out(
     let headers = headers(spec, &mut fields, &mut violations);
     let fields = match spec.body() {
         Body::None => Bytes::new(),
-        _ => Bytes::from(Value::Object(fields).to_string()),
+        _ => json(fields),
     };
     let body = match (spec.body(), file) {
         (Body::Multipart, Some(file)) => Ok((multipart(&fields, file), multipart_type())),
@@ -211,6 +213,14 @@ pub(crate) fn lay_out(
             Err(Invalid { operation: spec.id().to_owned(), violations })
         }
     }
+}
+
+/// The bytes of a body.
+fn json(fields: Map<String, Value>) -> Bytes {
+    let mut text = String::with_capacity(256);
+    // Writing to a string does not fail.
+    let _ = write!(text, "{}", Value::Object(fields));
+    text.into()
 }
 
 const JSON: &str = "application/json";
@@ -386,13 +396,12 @@ fn unusable_path(path: &str) -> Option<String> {
 
 /// The message that gets signed: five lines, each with its line feed (P1).
 pub fn message(method: &Method, target: &str, stamp: &Stamp, body: &[u8]) -> Vec<u8> {
-    let timestamp = stamp.timestamp.to_string();
-    let lines = [method.as_str().as_bytes(), target.as_bytes(), timestamp.as_bytes(), stamp.nonce.as_bytes(), body];
-    let mut message = Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum());
-    for line in lines {
-        message.extend_from_slice(line);
-        message.push(b'\n');
-    }
+    let mut message = String::with_capacity(target.len() + stamp.nonce.len() + body.len() + 40);
+    // Writing to a string does not fail.
+    let _ = write!(message, "{method}\n{target}\n{}\n{}\n", stamp.timestamp, stamp.nonce);
+    let mut message = message.into_bytes();
+    message.extend_from_slice(body);
+    message.push(b'\n');
     message
 }
 
@@ -413,12 +422,17 @@ impl Authorization<'_> {
     pub fn header(&self, stamp: &Stamp, signature: &[u8]) -> String {
         let Self { scheme, mchid, serial_no } = self;
         let Stamp { timestamp, nonce } = stamp;
-        let signature = STANDARD.encode(signature);
         let caller = if *scheme == BRAND_RSA_SHA256 { BRAND_ID } else { "mchid" };
-        format!(
+        let mut header = String::with_capacity(256 + signature.len().div_ceil(3) * 4);
+        // Writing to a string does not fail.
+        let _ = write!(
+            header,
             "{scheme} {caller}=\"{mchid}\",nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",\
-             serial_no=\"{serial_no}\",signature=\"{signature}\""
-        )
+             serial_no=\"{serial_no}\",signature=\""
+        );
+        STANDARD.encode_string(signature, &mut header);
+        header.push('"');
+        header
     }
 }
 
@@ -475,7 +489,7 @@ impl Prepared {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
             if let Some(serial) = self.sealed_for.as_deref().or(announce) {
-                headers.insert("Wechatpay-Serial", HeaderValue::try_from(serial)?);
+                headers.insert(WECHATPAY_SERIAL, HeaderValue::try_from(serial)?);
             }
         }
         request.body(self.body.clone())
