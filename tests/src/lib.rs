@@ -11,5 +11,6 @@ pub mod rehearsal;
 pub mod road;
 pub mod scene;
 pub mod stage;
+pub mod stocks;
 pub mod story;
 pub mod typed;

@@ -494,7 +494,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Finds the operation that a method and path belong to; literal segments win over parameters.
+    /// Finds the operation that a method and path belong to; literal segments win over parameters, which may be empty:
+    /// it is for the limits to say whether they may.
     pub fn find(specs: impl IntoIterator<Item = &'static Spec>, method: &Method, path: &str) -> Option<Self> {
         specs
             .into_iter()
@@ -512,7 +513,7 @@ fn match_path(template: &'static str, path: &str) -> Option<Vec<(&'static str, S
     let mut found = Vec::new();
     for (wanted, segment) in template.split('/').zip(path.split('/')) {
         match parameter(wanted) {
-            Some(name) if !segment.is_empty() => {
+            Some(name) => {
                 found.push((name, percent_decode_str(segment).decode_utf8().ok()?.into_owned()));
             }
             None if wanted == segment => {}

@@ -19,7 +19,7 @@ pub(crate) use events::{Ending, Errand, Outbox};
 pub(crate) use files::FILE_PATH;
 
 use crate::ambient::{Ambient, time_text};
-use crate::answer::{Answer, Outcome};
+use crate::answer::{Answer, Outcome, rows};
 use crate::keys::Keys;
 use crate::log::Basis;
 use crate::schema::Violation;
@@ -121,16 +121,29 @@ pub(crate) struct Call<'a> {
 /// What the state does for one operation.
 pub(crate) struct Act {
     operation: &'static str,
-    pub(crate) run: fn(&mut Call<'_>) -> Outcome,
+    act: fn(&mut Call<'_>) -> Outcome,
     /// Violations that the schema finds and that are the state's to answer.
     pub(crate) own: fn(&Violation) -> bool,
     /// The words that were seen for a violation.
     pub(crate) words: fn(&Violation) -> Option<&'static str>,
 }
 
+/// Codes for callers who may not call, as the families spell it.
+const UNOPENED: [&str; 3] = ["NO_AUTH", "NOAUTH", "REQUEST_BLOCKED"];
+
 impl Act {
-    const fn new(operation: &'static str, run: fn(&mut Call<'_>) -> Outcome) -> Self {
-        Self { operation, run, own: |_| false, words: |_| None }
+    const fn new(operation: &'static str, act: fn(&mut Call<'_>) -> Outcome) -> Self {
+        Self { operation, act, own: |_| false, words: |_| None }
+    }
+
+    /// Does it, for those who may call the family at all.
+    pub(crate) fn run(&self, call: &mut Call<'_>) -> Outcome {
+        if call.settings.unopened_families.iter().any(|unopened| unopened == call.spec.family()) {
+            let why = "the merchant has not opened the product (setting)";
+            let row = rows(call.spec).find(|row| UNOPENED.contains(&row.code()));
+            return Err(row.map_or_else(|| Answer::own(403, why.to_owned()), |row| Answer::row(row, Basis::Guess, why)));
+        }
+        (self.act)(call)
     }
 
     /// What the state does for an operation, if it does anything.
