@@ -4,7 +4,6 @@
 
 pub mod conformance;
 pub mod generate;
-pub mod leaks;
 pub mod oracle;
 mod readme;
 pub mod rehearsal;
@@ -14,3 +13,5 @@ pub mod stage;
 pub mod stocks;
 pub mod story;
 pub mod typed;
+
+pub use wechatpay_leaks as leaks;
