@@ -122,6 +122,21 @@ pub fn prepare_upload(
     lay_out(spec, arguments, Some(file), context, &Sender::default())
 }
 
+/// [`prepare`], or [`prepare_upload`], for the brand whose id is `context.mchid`: by the path for brands, and without the
+/// field [`BRAND_ID`].
+///
+/// # Errors
+/// Every violation there is; an operation that brands do not have.
+pub fn prepare_as_brand(
+    spec: &Spec,
+    arguments: Value,
+    file: Option<File<'_>>,
+    context: &Context<'_>,
+) -> Result<Prepared, Invalid> {
+    let sender = Sender { verifier: None, brand_id: Some(context.mchid) };
+    lay_out(spec, arguments, file, context, &sender)
+}
+
 /// What the form of a request owes to who sends it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sender<'a> {

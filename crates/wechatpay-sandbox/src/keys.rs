@@ -487,8 +487,11 @@ impl Keys {
         let merchants = merchants.collect::<Result<Vec<_>, _>>()?;
         let brands = self.brands.iter().map(|brand| brand.save(directory, None)).collect::<Result<Vec<_>, _>>()?;
         let url = |name: &str| ready.get(name).and_then(Value::as_str).unwrap_or_default();
-        if let Some(merchant) = self.merchants.first() {
-            write(directory, file::ENVIRONMENT, &self.environment(directory, url("base_url"), merchant))?;
+        let merchants_in_order = self.merchants.iter().enumerate().map(|(index, merchant)| (Some(index), merchant));
+        for (index, caller) in merchants_in_order.chain(self.brands.iter().map(|brand| (None, brand))) {
+            let place = caller_directory(index, &caller.mchid);
+            let text = self.environment(directory, url("base_url"), caller, &place);
+            write(directory, &format!("{place}{}", file::ENVIRONMENT), &text)?;
         }
         write(directory, file::HOWTO, &howto::text(directory, &ready))?;
         for (name, program) in howto::FIRST_CALLS {
@@ -504,19 +507,25 @@ impl Keys {
         write(directory, file::DESCRIPTION, &(json + "\n"))
     }
 
-    /// Lines for a shell that configure the command and, where their `#` is taken away, other clients.
-    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> String {
+    /// Lines for a shell that configure the command and, where their `#` is taken away, other clients. What is not the
+    /// caller's is empty, for shells that have read the lines of another.
+    fn environment(&self, directory: &Path, base_url: &str, caller: &Merchant, place: &str) -> String {
         let path = |name: &str| directory.join(name).display().to_string();
-        let lines = [
+        let own = |of_brand: bool, text: &str| if caller.brand == of_brand { text.to_owned() } else { String::new() };
+        let mut lines = vec![
             ("BASE_URL", base_url.to_owned()),
-            ("MCHID", merchant.mchid.clone()),
-            ("SERIAL_NO", merchant.serial_no.clone()),
-            ("PRIVATE_KEY", path(file::MERCHANT_KEY)),
-            ("APIV3_KEY", merchant.files.apiv3_key.clone()),
+            ("MCHID", own(false, &caller.mchid)),
+            ("SERIAL_NO", caller.serial_no.clone()),
+            ("PRIVATE_KEY", path(&format!("{place}{}", file::MERCHANT_KEY))),
+            ("APIV3_KEY", caller.files.apiv3_key.clone()),
             ("PUBLIC_KEY_ID", self.public_key.id.clone()),
             ("PUBLIC_KEY", path(file::PUBLIC_KEY)),
-            ("PLATFORM_CERT", path(file::PLATFORM_CERTIFICATE)),
+            // A brand has the public key and no certificates.
+            ("PLATFORM_CERT", own(false, &path(file::PLATFORM_CERTIFICATE))),
         ];
+        if !self.brands.is_empty() {
+            lines.push(("BRAND", own(true, &caller.mchid)));
+        }
         let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
         let mut text: String =
             lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect();

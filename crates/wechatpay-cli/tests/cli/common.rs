@@ -114,6 +114,13 @@ impl Sandbox {
         env.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect()
     }
 
+    /// The command with the environment of a brand of the sandbox.
+    pub(crate) fn command_of_brand(&self, brand: &str, arguments: &[&str]) -> Command {
+        let mut command = command(arguments);
+        command.envs(Self::environment(&self.path("box").join("brands").join(brand).join("sandbox.env")));
+        command
+    }
+
     /// The command with the environment of another merchant of the sandbox.
     pub(crate) fn command_of(&self, mchid: &str, arguments: &[&str]) -> Command {
         let directory = self.path("box");
