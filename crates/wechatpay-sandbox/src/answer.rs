@@ -40,6 +40,13 @@ impl Answer {
         Self { status: 204, ..Self::ok(Value::Null, basis, why) }
     }
 
+    /// The same, to an upload whose `Content-Type` names no boundary: that WeChat Pay would read it is a guess.
+    pub(crate) fn without_boundary(self) -> Self {
+        let why =
+            format!("{}; Content-Type names no boundary, and the first line of the body was taken for it", self.why);
+        Self { basis: Basis::Guess, why: why.into(), ..self }
+    }
+
     /// A refusal.
     pub(crate) fn refuse(
         status: u16,

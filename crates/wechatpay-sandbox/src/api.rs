@@ -244,7 +244,8 @@ impl Api {
         let outcome = act.run(&mut call);
         world.ring();
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
-        outcome
+        let unnamed = arrived.boundary().is_some_and(|boundary| !boundary.named);
+        outcome.map(|answer| if unnamed { answer.without_boundary() } else { answer })
     }
 
     /// A brand must announce the public key that it verifies with.
@@ -464,11 +465,16 @@ impl<'a> Arrived<'a> {
 
     /// The parts of the body, if it is an upload.
     fn upload(&self) -> Result<Option<multipart::Upload<'a>>, String> {
-        let content_type = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match content_type.and_then(|content_type| multipart::boundary(content_type, self.body)) {
-            Some(boundary) => multipart::parse(boundary, self.body).map(Some),
+        match self.boundary() {
+            Some(boundary) => multipart::parse(boundary.text, self.body).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What separates the parts of the body, if it is an upload.
+    fn boundary(&self) -> Option<multipart::Boundary<'a>> {
+        let content_type = self.parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        multipart::boundary(content_type, self.body)
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) struct Merchant {
 }
 
 /// The texts that make a merchant.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct MerchantFiles {
     private_key: String,
     certificate: String,
@@ -123,6 +124,14 @@ impl Platform {
         let key = signing_key(read.serial().to_owned(), private_pem)?;
         Ok(Self { key, pem, not_before: read.not_before(), not_after: read.not_after() })
     }
+}
+
+/// A merchant that joined while the sandbox ran, as snapshots keep it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Joined {
+    mchid: String,
+    files: MerchantFiles,
 }
 
 /// How many platform certificates are valid side by side: the one that signs, and its predecessor.
@@ -253,19 +262,57 @@ impl Keys {
         }
         let (key, certificate) = certified(mchid, now)?;
         let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key: random_letters(32)? };
-        let mut entry = Box::new((Merchant::from_files(mchid, false, files)?, Later::default()));
-        let credentials = self.credentials_of(&entry.0);
+        let merchant = Merchant::from_files(mchid, false, files)?;
+        let credentials = self.credentials_of(&merchant);
+        if self.append(merchant) { Ok(credentials) } else { Err(taken()) }
+    }
+
+    /// Adds a merchant at the end of the list, unless there is one of this id by now.
+    fn append(&self, merchant: Merchant) -> bool {
+        let mut entry = Box::new((merchant, Later::default()));
         let mut end = &self.later;
         // Somebody else may add one at the same time, and the same one.
         while let Err(unset) = end.0.set(entry) {
             entry = unset;
             let Some((other, next)) = end.first() else { continue };
-            if other.mchid == mchid {
-                return Err(taken());
+            if other.mchid == entry.0.mchid {
+                return false;
             }
             end = next;
         }
-        Ok(credentials)
+        true
+    }
+
+    /// The merchants that joined while the sandbox ran, with their keys.
+    pub(crate) fn joined(&self) -> Vec<Joined> {
+        let joined = |merchant: &Merchant| Joined { mchid: merchant.mchid.clone(), files: merchant.files.clone() };
+        self.later.iter().map(joined).collect()
+    }
+
+    /// Takes merchants in who joined a sandbox before; those that are here already stay, and so do others.
+    ///
+    /// # Errors
+    /// A merchant is here with other keys, or its keys cannot be read, or there are too many; then none has joined.
+    pub(crate) fn rejoin(&self, joined: Vec<Joined>) -> Result<(), String> {
+        let mut new = Vec::new();
+        for Joined { mchid, files } in joined {
+            check_id("merchant", &mchid)?;
+            match self.merchant(&mchid) {
+                Some(here) if here.files == files => {}
+                Some(_) => return Err(format!("merchant {mchid} has other keys here than in the snapshot")),
+                None => new.push(Merchant::from_files(&mchid, false, files)?),
+            }
+        }
+        if self.later.iter().count() + new.len() > MOST_LATER {
+            return Err(format!("with these, more than {MOST_LATER} merchants would have been added"));
+        }
+        match new.into_iter().find_map(|merchant| {
+            let mchid = merchant.mchid.clone();
+            (!self.append(merchant)).then_some(mchid)
+        }) {
+            None => Ok(()),
+            Some(mchid) => Err(format!("merchant {mchid} joined at this moment; restore again")),
+        }
     }
 
     /// Makes fresh keys, all at the same time: an RSA key takes a tenth of a second and more.

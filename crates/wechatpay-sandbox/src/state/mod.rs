@@ -431,8 +431,9 @@ impl State {
         let now = ambient.now();
         let mut deed = Deed { action, now, ambient, settings, outbox: &mut self.outbox };
         let (act, stock_id, to) = (deed.text("act"), deed.text("stock_id"), deed.text("to"));
-        if !ACTIONS.contains(&act) {
-            return Err(format!("there is no action {act:?}; \"act\" is one of {}", ACTIONS.join(", ")));
+        if !ACTIONS.iter().any(|known| known.name == act) {
+            let names: Vec<_> = ACTIONS.iter().map(|known| known.name).collect();
+            return Err(format!("there is no action {act:?}; \"act\" is one of {}", names.join(", ")));
         }
         if act == "console" && !deed.text("activity_id").is_empty() {
             return self.paygiftactivity.act(deed.text("activity_id"), to, now);
@@ -458,9 +459,27 @@ impl State {
     }
 }
 
+/// Something that can happen outside the API, and what it takes.
+pub(crate) struct Action {
+    pub(crate) name: &'static str,
+    /// Texts, but for `amount`, which is fen.
+    pub(crate) takes: &'static [&'static str],
+    /// What `to` can be, where it takes that.
+    pub(crate) to: &'static [&'static str],
+}
+
 /// What can happen outside the API.
-pub(crate) const ACTIONS: [&str; 8] =
-    ["pay", "pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
+#[rustfmt::skip]
+pub(crate) const ACTIONS: &[Action] = &[
+    Action { name: "pay", takes: &["mchid", "openid", "amount", "goods_tag"], to: &[] },
+    Action { name: "pay_with_coupon", takes: &["coupon_id", "amount", "mchid"], to: &[] },
+    Action { name: "refund", takes: &["transaction_id", "amount"], to: &["full", "part"] },
+    Action { name: "user_receive", takes: &["stock_id", "stock_bundle_id", "openid", "appid", "coupon_code", "token"], to: &[] },
+    Action { name: "user_delete", takes: &["stock_id", "coupon_code"], to: &[] },
+    Action { name: "audit", takes: &["stock_id", "product_coupon_id"], to: &["pass", "refuse", "ask"] },
+    Action { name: "console", takes: &["stock_id", "activity_id"], to: &["pause", "restart", "stop"] },
+    Action { name: "recharge_balance", takes: &["mchid", "amount"], to: &[] },
+];
 
 /// Something that happens outside the API.
 struct Deed<'a> {
