@@ -272,13 +272,9 @@ fn acts(html: &mut Html, ledger: &Ledger) {
     for Action { name, takes, to } in ACTIONS {
         html.raw("<form class=act method=post action=\"/_sandbox/act\">");
         for field in *takes {
-            let kind = if *field == "amount" { ":integer" } else { "" };
-            html.raw("<label>")
-                .text(field.replace('_', " "))
-                .raw(" <input size=14 list=\"l-")
-                .text(field)
-                .raw("\" name=\"");
-            html.text(field).text(kind).raw("\"></label>");
+            let (unit, kind) = if *field == "amount" { (" in fen", ":integer") } else { ("", "") };
+            html.raw("<label>").text(field.replace('_', " ")).raw(unit).raw(" <input size=14 list=\"l-").text(field);
+            html.raw("\" name=\"").text(field).raw(kind).raw("\"></label>");
         }
         if !to.is_empty() {
             html.raw("<label>to <select name=to>");
