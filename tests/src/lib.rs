@@ -4,13 +4,15 @@
 
 pub mod conformance;
 pub mod generate;
-pub mod leaks;
 pub mod oracle;
 mod readme;
 pub mod rehearsal;
 pub mod road;
 pub mod scene;
 pub mod stage;
+pub mod stocks;
 pub mod story;
 pub mod typed;
 pub mod watched;
+
+pub use wechatpay_leaks as leaks;

@@ -1,6 +1,6 @@
 //! A sandbox with three merchants, and what tests of whole lives do with it.
 
-use crate::road::{base, brand, merchant, public_key};
+use crate::road::{Told, base, brand, merchant, public_key};
 use crate::stage::{ClockOf, Judged, NOW, StageClient};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Rehearsal {
         let builder = MERCHANTS.iter().fold(Sandbox::builder(), |builder, mchid| builder.merchant(*mchid));
         let builder = builder.brand(BRAND).clock(Clock::Virtual(NOW)).settings(settings);
         let sandbox = Arc::new(builder.start().await.expect("a sandbox"));
-        let stage = |identity: Identity<aws_lc::Signer>, trust: Trust| {
+        let stage = |identity: Identity<Told<aws_lc::Signer>>, trust: Trust| {
             Client::new(Judged(Hyper::new()), identity, trust)
                 .with_base_url(base(&sandbox))
                 .with_stamper(ClockOf(Arc::clone(&sandbox)))

@@ -3,12 +3,14 @@
 use crate::leaks;
 use crate::oracle::{self, PublicKey};
 use bytes::Bytes;
+use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wechatpay_model::types::Timestamp;
-use wechatpay_protocol::crypto::{Certificate, aws_lc, rsa};
+use wechatpay_protocol::crypto::{Certificate, Signer, aws_lc, rsa};
+use wechatpay_protocol::request::{self, Route};
 use wechatpay_protocol::{BaseUrl, Brand, Client, Merchant, Transport, TransportError, Trust};
 use wechatpay_sandbox::{Credentials, Sandbox};
 
@@ -68,24 +70,59 @@ impl<T: Transport> Transport for WithHeader<T> {
     }
 }
 
+/// Signs, and says what of each request is secret: no call goes a road past its signer.
+pub struct Told<S>(S);
+
+impl<S> Told<S> {
+    /// A signer of these credentials, which are secret too.
+    fn of(credentials: &Credentials, signer: S) -> Self {
+        leaks::secret(credentials.apiv3_key.as_bytes());
+        leaks::private_key(&credentials.private_key_pem);
+        Self(signer)
+    }
+}
+
+impl<S: Signer> Signer for Told<S> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        if let Some(request) = sent(message) {
+            leaks::request(&request);
+        }
+        self.0.sign(message)
+    }
+
+    fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+}
+
+/// The flat request of a message that is signed, if it is one of an operation.
+fn sent(message: &[u8]) -> Option<Value> {
+    let mut lines = message.splitn(5, |byte| *byte == b'\n');
+    let (method, target) = (lines.next()?, std::str::from_utf8(lines.next()?).ok()?);
+    let body = lines.nth(2)?.strip_suffix(b"\n")?;
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let route = Route::find(wechatpay_model::operations(), &Method::from_bytes(method).ok()?, path)?;
+    request::parse(&route, query, &HeaderMap::new(), body).ok()
+}
+
 /// The merchant of these credentials, signing with aws-lc.
-pub fn merchant(credentials: &Credentials) -> Merchant<aws_lc::Signer> {
-    leaks::keys(credentials);
+pub fn merchant(credentials: &Credentials) -> Merchant<Told<aws_lc::Signer>> {
     let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
+    let signer = Told::of(credentials, signer);
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
 /// The same merchant, signing with the rsa crate.
-pub fn merchant_rsa(credentials: &Credentials) -> Merchant<rsa::Signer> {
-    leaks::keys(credentials);
+pub fn merchant_rsa(credentials: &Credentials) -> Merchant<Told<rsa::Signer>> {
     let signer = rsa::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
+    let signer = Told::of(credentials, signer);
     Merchant::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 
 /// The brand of these credentials, signing with aws-lc.
-pub fn brand(credentials: &Credentials) -> Brand<aws_lc::Signer> {
-    leaks::keys(credentials);
+pub fn brand(credentials: &Credentials) -> Brand<Told<aws_lc::Signer>> {
     let signer = aws_lc::Signer::from_pem(&credentials.private_key_pem).expect("the sandbox's key");
+    let signer = Told::of(credentials, signer);
     Brand::new(credentials.mchid.as_str(), credentials.serial_no.as_str(), signer)
 }
 

@@ -9,10 +9,14 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use wechatpay_hyper::Hyper;
-use wechatpay_model::favor::GetStock;
-use wechatpay_protocol::Client;
-use wechatpay_sandbox::Sandbox;
-use wechatpay_tests::road::{base, client, merchant, public_key};
+use wechatpay_model::favor::{GetStock, UploadImage};
+use wechatpay_protocol::{Client, File};
+use wechatpay_sandbox::{Basis, Sandbox};
+use wechatpay_tests::rehearsal::Rehearsal;
+use wechatpay_tests::road::{WithHeader, base, client, merchant, public_key};
+use wechatpay_tests::stocks;
+
+const SHA256_OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 /// Sends a request with further lines of headers; status and body.
 fn ask(sandbox: &Sandbox, method: &str, target: &str, headers: &str, body: &str) -> (u16, String, String) {
@@ -208,6 +212,66 @@ async fn fault_rules_are_added_and_removed_on_the_page() {
     assert_eq!(form("faults/1", "_method=DELETE").0, 303);
     assert!(!page().contains("forge;nth=2") && get(&sandbox, "faults") == json!({"faults": []}));
     assert_eq!((form("faults/1", "_method=DELETE").0, form("faults/x", "_method=DELETE").0), (404, 400));
+}
+
+/// What is too large to be read is in the log all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_too_large_is_logged() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let mut stream = TcpStream::connect(sandbox.address()).unwrap();
+    let head =
+        format!("POST /v3/huge?a=1 HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n", sandbox.address(), 5 << 20);
+    stream.write_all(head.as_bytes()).unwrap();
+    // The connection may be closed on what nobody wants to read, and the answer be lost with it.
+    let written = stream.write_all(&vec![b' '; 5 << 20]);
+    let read = stream.read_to_end(&mut Vec::new());
+    let last = sandbox.last_request().unwrap_or_else(|| panic!("{written:?} {read:?}"));
+    let (method, target, status) = (last.method.as_str(), last.target.as_str(), last.status);
+    assert_eq!((method, target, status), ("POST", "/v3/huge?a=1", Some(413)));
+    assert!(last.why.contains("larger than 4 MiB"), "{}", last.why);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_without_a_boundary_is_read_by_guess_and_says_so() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let request = UploadImage::builder().filename("a.png").sha256(SHA256_OF_ABC).build();
+    let file = File { name: "a.png", bytes: b"abc" };
+    client(&sandbox, Hyper::new()).upload(&request, file).await.unwrap();
+    let usual = sandbox.last_request().unwrap();
+    let bare = WithHeader(Hyper::new(), "content-type", "multipart/form-data".to_owned());
+    client(&sandbox, bare).upload(&request, file).await.unwrap();
+    let guessed = sandbox.last_request().unwrap();
+    assert_eq!((usual.basis, guessed.basis), (Basis::Documented, Basis::Guess));
+    assert!(guessed.why.contains("names no boundary") && !usual.why.contains("boundary"), "{}", guessed.why);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_api_does_is_done_on_the_page() {
+    let world = Rehearsal::start().await;
+    let sandbox = &world.sandbox;
+    let page = || ask(sandbox, "GET", "/_sandbox/", "", "").2;
+    let form = |body: &str| {
+        let (status, _, body) =
+            ask(sandbox, "POST", "/_sandbox/act", "Content-Type: application/x-www-form-urlencoded\r\n", body);
+        (status, body)
+    };
+    let stock = world.done("busifavor.create_stock", stocks::merchant(&[])).await["stock_id"].take();
+    let stock = stock.as_str().unwrap();
+    let shown = page();
+    assert!(shown.contains(&format!("<option>{stock}</option>")), "a stock to choose");
+    for act in
+        ["pay", "pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"]
+    {
+        assert!(shown.contains(&format!("<button name=act value=\"{act}\">")), "{act}");
+    }
+    let state = || sandbox.ledger().stocks[0].status;
+    assert_eq!((form(&format!("act=console&stock_id={stock}&activity_id=&to=pause")).0, state()), (303, "PAUSED"));
+    assert_eq!((form(&format!("act=console&stock_id={stock}&to=restart")).0, state()), (303, "RUNNING"));
+    assert_eq!(form("act=recharge_balance&mchid=1900000109&amount%3Ainteger=500").0, 303);
+    assert_eq!(sandbox.ledger().accounts[0].recharged, 500);
+    // Why it cannot be done is said on a page, too.
+    let (status, said) = form(&format!("act=console&stock_id={stock}&to=restart"));
+    assert!(status == 400 && said.contains("cannot be moved by console"), "{said}");
 }
 
 /// The page in Debian's chromium. Without JavaScript it says the same: the text is looked for in what the server wrote.

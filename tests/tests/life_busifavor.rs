@@ -7,35 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use wechatpay_model::busifavor::{CouponSend, SendCoupon, UploadCouponCodes, UseCoupon};
 use wechatpay_sandbox::Basis::{Documented, Guess, Observed};
 use wechatpay_tests::rehearsal::{MERCHANTS, Refusal, Rehearsal, number, refusal};
+use wechatpay_tests::scene::{APP, USER};
+use wechatpay_tests::stocks;
 use wechatpay_tests::story::set;
-
-const USER: &str = "oUser1";
-const APP: &str = "wx1234567889999";
-
-/// A request for a stock that can be used all through 2026, with these places changed.
-fn stock(changes: &[(&str, Value)]) -> Value {
-    let mut request = json!({
-        "stock_name": "活动券", "belong_merchant": MERCHANTS[0], "goods_name": "全场商品", "stock_type": "NORMAL",
-        "coupon_use_rule": {
-            "coupon_available_time": {
-                "available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"
-            },
-            "fixed_normal_coupon": {"discount_amount": 500, "transaction_minimum": 1000}, "use_method": "OFF_LINE"
-        },
-        "stock_send_rule": {"max_coupons": 1000, "max_coupons_per_user": 100},
-        "coupon_code_mode": "WECHATPAY_MODE", "out_request_no": number(), "subsidy": true
-    });
-    for (place, value) in changes {
-        set(&mut request, place, value.clone());
-    }
-    request
-}
 
 const MODE: &str = "/coupon_code_mode";
 const TIME: &str = "/coupon_use_rule/coupon_available_time";
 
 async fn create(world: &Rehearsal, changes: &[(&str, Value)]) -> String {
-    let created = world.done("busifavor.create_stock", stock(changes)).await;
+    let created = world.done("busifavor.create_stock", stocks::merchant(changes)).await;
     created["stock_id"].as_str().expect("an id").to_owned()
 }
 
@@ -699,7 +679,7 @@ async fn each_write_has_one_effect_for_each_number() {
     let upload = json!({"stock_id": pool, "coupon_code_list": ["C"], "upload_request_no": "x"});
     // Call, request, and another value that the number then refuses.
     let writes = [
-        ("create_stock", stock(&[]), "/comment", json!("x")),
+        ("create_stock", stocks::merchant(&[]), "/comment", json!("x")),
         ("update_stock", json!({"stock_id": id, "comment": "x", "out_request_no": "x"}), "/comment", json!("y")),
         (
             "update_stock_budget",

@@ -16,7 +16,7 @@ use wechatpay_protocol::{Error, File, UnverifiedReason};
 use wechatpay_sandbox::{Basis, Ledger};
 use wechatpay_tests::road::{WithHeader, base, from_now, merchant, public_key};
 use wechatpay_tests::stage::{MCHID, NOW, OTHER, Stage, StageClient, judge};
-use wechatpay_tests::story::{Example, set};
+use wechatpay_tests::stocks::{self, FACE};
 
 const APPID: &str = "wx233544546545989";
 /// A value, changed.
@@ -25,30 +25,9 @@ fn with<T>(mut value: T, edit: impl FnOnce(&mut T)) -> T {
     value
 }
 
-/// Face value of the coupons, in fen.
-const FACE: i64 = 1_000;
-
 /// A request for a stock of 1,000 coupons of 10 yuan, from now until the end of January 12.
 fn request(edits: &[(&str, Value)]) -> CreateCouponStock {
-    static NUMBER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
-    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let mut request = Example::named("favor.create_coupon_stock", "prepaid, opens a mini program").request();
-    for (place, value) in [
-        ("/belong_merchant", json!(MCHID)),
-        ("/available_begin_time", json!("2026-01-05T10:00:00+08:00")),
-        ("/available_end_time", json!("2026-01-12T23:59:59+08:00")),
-        ("/stock_use_rule/max_coupons", json!(1_000)),
-        ("/stock_use_rule/max_amount", json!(1_000 * FACE)),
-        ("/stock_use_rule/max_amount_by_day", Value::Null),
-        ("/stock_use_rule/max_coupons_per_user", json!(60)),
-        ("/stock_use_rule/natural_person_limit", json!(false)),
-        ("/out_request_no", json!(format!("stock-{number}"))),
-    ] {
-        set(&mut request, place, value);
-    }
-    for (place, value) in edits {
-        set(&mut request, place, value.clone());
-    }
+    let request = stocks::cash(json!("2026-01-05T10:00:00+08:00"), edits);
     serde_json::from_value(request).expect("a request")
 }
 

@@ -13,80 +13,15 @@ use wechatpay_protocol::Error;
 use wechatpay_protocol::request::File;
 use wechatpay_sandbox::Basis::{Documented, Guess, Sandbox};
 use wechatpay_tests::rehearsal::{AS_BRAND, BRAND, Refusal, Rehearsal, number, refusal};
+use wechatpay_tests::scene::{APP, USER};
+use wechatpay_tests::stocks::{
+    product_bundle as new_bundle, product_several as several, product_single as single, product_stock as new_stock,
+};
 use wechatpay_tests::story::set;
-
-const USER: &str = "oUser1";
-const APP: &str = "wx233544546545989";
 
 /// A request number: six characters at least.
 fn fresh() -> String {
     format!("number-{}", number())
-}
-
-/// What a new stock says, with these places changed.
-fn new_stock(changes: &[(&str, Value)]) -> Value {
-    let mut stock = json!({
-        "coupon_code_mode": "WECHATPAY",
-        "stock_send_rule": {"max_count": 1000, "max_count_per_user": 100},
-        "single_usage_rule": {"coupon_available_period": {
-            "available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"
-        }},
-        "usage_rule_display_info": {"coupon_usage_method_list": ["OFFLINE"], "usage_description": "全场可用"},
-        "coupon_display_info": {"code_display_mode": "QRCODE"},
-        "notify_config": {"notify_appid": APP}, "store_scope": "NONE"
-    });
-    for (place, value) in changes {
-        set(&mut stock, place, value.clone());
-    }
-    stock
-}
-
-/// What a new bundle of three says.
-fn new_bundle(changes: &[(&str, Value)]) -> Value {
-    let mut bundle = new_stock(&[("/single_usage_rule", Value::Null)]);
-    bundle["progressive_bundle_usage_rule"] = json!({
-        "coupon_available_period": {
-            "available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"
-        },
-        "normal_coupon_list": [
-            {"threshold": 10000, "discount_amount": 1000},
-            {"threshold": 10000, "discount_amount": 1000},
-            {"threshold": 10000, "discount_amount": 2000}
-        ]
-    });
-    for (place, value) in changes {
-        set(&mut bundle, place, value.clone());
-    }
-    bundle
-}
-
-/// A product coupon for all goods, used once.
-fn single(changes: &[(&str, Value)]) -> Value {
-    let mut request = json!({
-        "brand_id": BRAND, "out_request_no": fresh(), "scope": "ALL", "type": "NORMAL", "usage_mode": "SINGLE",
-        "single_usage_info": {"normal_coupon": {"threshold": 10000, "discount_amount": 1500}},
-        "display_info": {"name": "全场满100减15", "image_url": "https://a/1", "background_url": "https://a/2"},
-        "stock": new_stock(&[])
-    });
-    for (place, value) in changes {
-        set(&mut request, place, value.clone());
-    }
-    request
-}
-
-/// One that is used three times.
-fn several(changes: &[(&str, Value)]) -> Value {
-    let mut request = single(&[
-        ("/usage_mode", json!("PROGRESSIVE_BUNDLE")),
-        ("/single_usage_info", Value::Null),
-        ("/stock", Value::Null),
-        ("/progressive_bundle_usage_info", json!({"count": 3})),
-        ("/stock_bundle", new_bundle(&[])),
-    ]);
-    for (place, value) in changes {
-        set(&mut request, place, value.clone());
-    }
-    request
 }
 
 /// Who calls, in which world.

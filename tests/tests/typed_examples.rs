@@ -19,7 +19,7 @@ use wechatpay_sandbox::{Sandbox, Settings};
 use wechatpay_tests::generate::Schema;
 use wechatpay_tests::rehearsal::Rehearsal;
 use wechatpay_tests::road::client;
-use wechatpay_tests::scene::{as_printed, before};
+use wechatpay_tests::scene::{Scene, as_printed};
 use wechatpay_tests::story::{Example, MCHID};
 
 /// What is uploaded where a file belongs.
@@ -249,7 +249,8 @@ async fn every_operation_gets_a_typed_answer_that_keeps_to_its_schema() {
 async fn tell<O: Operation + DeserializeOwned>(why: &str) {
     let id = O::SPEC.id();
     let world = Rehearsal::start().await;
-    let fields = before(&world, id).await.unwrap_or_else(|| panic!("{id} was refused and has no story: {why}"));
+    let scene = Scene { world: &world, changes: &[] };
+    let fields = scene.before(id).await.unwrap_or_else(|| panic!("{id} was refused and has no story: {why}"));
     let request = as_printed(id, &fields);
     let typed: O = serde_json::from_value(request).unwrap_or_else(|error| panic!("{id}: {error}"));
     let reply = world.client.send(&typed).await.unwrap_or_else(|error| panic!("{id}: {error}: {}", world.last().why));

@@ -43,7 +43,7 @@ pub(crate) fn built() -> anyhow::Result<PathBuf> {
     Ok(program.parent().unwrap_or(Path::new(".")).to_owned())
 }
 
-/// Empties the folder in which the tests write what they log; see `tests/src/leaks.rs`.
+/// Empties the folder in which the tests write what they log; see `tests/leaks`.
 fn forget_logs() -> anyhow::Result<()> {
     let folder = built()?.join("leaks");
     match std::fs::remove_dir_all(&folder) {

@@ -39,6 +39,7 @@ Examples:
   wechatpay call favor.upload_image --file logo.png
   wechatpay call favor.list_stocks --all stock_creator_mchid=1900000001
   wechatpay call favor.get_stock --retry 4 stock_id=98065001 stock_creator_mchid=1900000001
+  wechatpay call product_coupon.get_product_coupon --config brand.toml product_coupon_id=1000000013
 
 A value is read as the type of the field asks:
   stock_id=98065001                 a text stays a text, though it looks like a number
@@ -147,6 +148,11 @@ pub(crate) struct Sandbox {
     /// Merchant id of the caller, 1900000001 by default; give it again for further merchants
     #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Vec<String>,
+
+    /// Brand that may call in its own name; give it again for further ones. DIR/brands/BRAND_ID/sandbox.env configures the other
+    /// commands for it
+    #[arg(long, value_name = "BRAND_ID")]
+    pub(crate) brand: Vec<String>,
 
     /// Make requests go wrong: FAULT;operation=ID;nth=N;probability=P;times=N;seed=N, all but the first at will; give it again for
     /// further rules. --help lists the faults
@@ -674,6 +680,11 @@ pub(crate) struct Account {
     /// Merchant id [env: WECHATPAY_MCHID]
     #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Option<String>,
+
+    /// Brand that calls in its own name, in place of a merchant; certificate and keys are the brand's then
+    /// [env: WECHATPAY_BRAND]
+    #[arg(long, value_name = "BRAND_ID")]
+    pub(crate) brand: Option<String>,
 
     /// Serial number of the merchant's API certificate [env: WECHATPAY_SERIAL_NO]
     #[arg(long, value_name = "HEX")]

@@ -11,13 +11,22 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wechatpay_protocol::crypto::{Certificate, KeyError, aws_lc};
-use wechatpay_protocol::{BaseUrl, Certificates, Merchant, Trust, Verifier};
+use wechatpay_protocol::{BaseUrl, Brand, Certificates, Identity, Merchant, Trust, Verifier};
 use wechatpay_sandbox::explain::{Key, Known, Whose};
 use zeroize::Zeroizing;
 
 /// Names in a TOML file. A flag has dashes in place of underscores, the environment `WECHATPAY_` and upper case.
-const KEYS: [&str; 8] =
-    ["base_url", "mchid", "serial_no", "private_key", "apiv3_key", "public_key_id", "public_key", "platform_cert"];
+const KEYS: [&str; 9] = [
+    "base_url",
+    "mchid",
+    "brand",
+    "serial_no",
+    "private_key",
+    "apiv3_key",
+    "public_key_id",
+    "public_key",
+    "platform_cert",
+];
 
 /// Most bytes of a file that may be a key or a configuration.
 const LIMIT: u64 = 1 << 20;
@@ -25,7 +34,7 @@ const LIMIT: u64 = 1 << 20;
 /// Everything that a signed call needs.
 pub(crate) struct Account {
     pub(crate) base: BaseUrl,
-    pub(crate) merchant: Merchant<aws_lc::Signer>,
+    pub(crate) identity: Identity<aws_lc::Signer>,
     pub(crate) trust: Arc<dyn Verifier>,
     /// Whether nobody is trusted before the platform certificates have been downloaded.
     pub(crate) downloads: bool,
@@ -39,7 +48,7 @@ impl Account {
         let key = reader.apiv3_key();
         let trust = reader.trust(key);
         let downloads = !reader.has_trust();
-        reader.finish(sender.zip(trust).map(|((base, merchant), trust)| Self { base, merchant, trust, downloads }))
+        reader.finish(sender.zip(trust).map(|((base, identity), trust)| Self { base, identity, trust, downloads }))
     }
 
     /// The account, and the certificates that it is going to download: those alone, not the configured ones.
@@ -55,9 +64,9 @@ impl Account {
                 None => certificates,
             })
         });
-        reader.finish(sender.zip(certificates).map(|((base, merchant), certificates)| {
+        reader.finish(sender.zip(certificates).map(|((base, identity), certificates)| {
             let trust = Arc::clone(&certificates) as Arc<dyn Verifier>;
-            (Self { base, merchant, trust, downloads: false }, certificates)
+            (Self { base, identity, trust, downloads: false }, certificates)
         }))
     }
 }
@@ -78,7 +87,7 @@ impl Addressee {
         let trust = reader.trust(key.clone());
         let sender = if reader.has_trust() { None } else { reader.sender() };
         let addressee = key.zip(trust).map(|(key, trust)| {
-            let account = |(base, merchant)| Account { base, merchant, trust: Arc::clone(&trust), downloads: true };
+            let account = |(base, identity)| Account { base, identity, trust: Arc::clone(&trust), downloads: true };
             Self { key, downloads: sender.map(account), trust }
         });
         reader.finish(addressee)
@@ -91,7 +100,11 @@ pub(crate) fn known(args: &args::Account) -> Result<(Vec<Known>, Option<aws_lc::
     let (mut known, mut signer) = (Vec::new(), None);
     let named = |found: Option<(String, Origin)>| found.map(|(text, _)| text);
     if let Some((path, origin)) = reader.optional("private_key") {
-        let whose = Whose::Merchant(named(reader.optional("mchid")));
+        let whose = match reader.caller() {
+            Some(Caller::Brand(id)) => Whose::Brand(Some(id)),
+            Some(Caller::Merchant(id)) => Whose::Merchant(Some(id)),
+            None => Whose::Merchant(None),
+        };
         let serial = named(reader.optional("serial_no"));
         let key = reader.load(&path, &origin, Key::from_pem);
         known.extend(key.map(|key| Known { whose, serial, key, apiv3_key: None }));
@@ -125,11 +138,25 @@ fn downloaded(key: Arc<aws_lc::ApiV3Key>) -> Certificates {
 }
 
 /// What a dry run needs: where the request would go, and who would send it.
-pub(crate) fn sender(args: &args::Account) -> Result<(BaseUrl, String)> {
+pub(crate) fn sender(args: &args::Account) -> Result<(BaseUrl, Caller)> {
     let mut reader = Reader::new(args, &|name| std::env::var_os(name));
     let base = reader.base_url();
-    let sender = base.zip(reader.mchid());
+    let sender = base.zip(reader.required_caller());
     reader.finish(sender)
+}
+
+/// Who calls: a merchant, or a brand in its own name.
+pub(crate) enum Caller {
+    Merchant(String),
+    Brand(String),
+}
+
+impl Caller {
+    pub(crate) fn into_id(self) -> String {
+        match self {
+            Self::Merchant(id) | Self::Brand(id) => id,
+        }
+    }
 }
 
 /// A setting and where it was found.
@@ -143,6 +170,17 @@ enum Origin {
     Flag(&'static str),
     Environment(&'static str),
     File(&'static str, PathBuf),
+}
+
+impl Origin {
+    /// What wins over what: the higher.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 2,
+            Self::Environment(_) => 1,
+            Self::File(..) => 0,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -198,6 +236,7 @@ impl Reader {
         let flags = [
             ("base_url", &args.base_url),
             ("mchid", &args.mchid),
+            ("brand", &args.brand),
             ("serial_no", &args.serial_no),
             ("private_key", &args.private_key),
             ("public_key_id", &args.public_key_id),
@@ -261,9 +300,9 @@ impl Reader {
     }
 
     /// Where calls go, and who makes them.
-    fn sender(&mut self) -> Option<(BaseUrl, Merchant<aws_lc::Signer>)> {
+    fn sender(&mut self) -> Option<(BaseUrl, Identity<aws_lc::Signer>)> {
         let base = self.base_url();
-        base.zip(self.merchant())
+        base.zip(self.identity())
     }
 
     fn base_url(&mut self) -> Option<BaseUrl> {
@@ -271,26 +310,54 @@ impl Reader {
         BaseUrl::parse(&text).map_err(|problem| self.problems.push(format!("{origin}: {problem}"))).ok()
     }
 
-    fn mchid(&mut self) -> Option<String> {
-        let (text, origin) = self.required("mchid", "the merchant id")?;
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            self.problems.push(format!("{origin}: a merchant id is digits, such as 1900000001"));
+    /// Who calls, if that is said: of a merchant and a brand, the one that is said where it wins.
+    fn caller(&mut self) -> Option<Caller> {
+        let (mchid, brand) = (self.optional("mchid"), self.optional("brand"));
+        let rank = |found: &Option<(String, Origin)>| found.as_ref().map(|(_, origin)| origin.rank());
+        let by_brand = rank(&brand) > rank(&mchid);
+        if let (Some((_, one)), Some((_, other))) = (&mchid, &brand)
+            && one.rank() == other.rank()
+        {
+            self.problems.push(format!("{one} and {other}: a merchant calls, or a brand; leave one of them out"));
             return None;
         }
-        Some(text)
+        let (text, origin) = if by_brand { brand? } else { mchid? };
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let kind = if by_brand {
+                "brand id is digits, such as 120344"
+            } else {
+                "merchant id is digits, such as 1900000001"
+            };
+            self.problems.push(format!("{origin}: a {kind}"));
+            return None;
+        }
+        Some(if by_brand { Caller::Brand(text) } else { Caller::Merchant(text) })
     }
 
-    fn merchant(&mut self) -> Option<Merchant<aws_lc::Signer>> {
-        let mchid = self.mchid();
-        let serial = self.serial_no();
+    fn required_caller(&mut self) -> Option<Caller> {
+        if self.found.contains_key("brand") {
+            return self.caller();
+        }
+        self.required("mchid", "the merchant id")?;
+        self.caller()
+    }
+
+    fn identity(&mut self) -> Option<Identity<aws_lc::Signer>> {
+        let caller = self.required_caller();
+        let whose = if matches!(caller, Some(Caller::Brand(_))) { "brand" } else { "merchant" };
+        let serial = self.serial_no(whose);
         let signer = self
-            .required("private_key", "the merchant's private key file")
+            .required("private_key", &format!("the {whose}'s private key file"))
             .and_then(|(path, origin)| self.load(&path, &origin, aws_lc::Signer::from_pem));
-        Some(Merchant::new(mchid?, serial?, signer?))
+        Some(match caller? {
+            Caller::Merchant(id) => Merchant::new(id, serial?, signer?).into(),
+            Caller::Brand(id) => Brand::new(id, serial?, signer?).into(),
+        })
     }
 
-    fn serial_no(&mut self) -> Option<String> {
-        let (text, origin) = self.required("serial_no", "the serial number of the merchant's certificate")?;
+    fn serial_no(&mut self, whose: &str) -> Option<String> {
+        let what = format!("the serial number of the {whose}'s certificate");
+        let (text, origin) = self.required("serial_no", &what)?;
         if text.is_empty() || text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let advice = "take it from `openssl x509 -in apiclient_cert.pem -noout -serial`";
             self.problems.push(format!("{origin}: a serial number is hex digits without colons; {advice}"));

@@ -73,7 +73,7 @@ pub(crate) struct Way {
 
 impl Way {
     pub(crate) fn client(&self, account: Account, wire: Wire) -> Client<Wire> {
-        let client = Client::new(wire, account.merchant, account.trust).with_base_url(account.base);
+        let client = Client::new(wire, account.identity, account.trust).with_base_url(account.base);
         let Some(attempts) = self.attempts else { return client };
         let output = self.output;
         let mut policy = RetryPolicy::default();
@@ -149,16 +149,41 @@ pub(crate) fn runtime(mut builder: Builder) -> Result<Runtime> {
 
 /// Waits until somebody asks the command to stop.
 pub(crate) async fn signal() -> Result<Signal> {
-    let failed = |error: std::io::Error| Failure::Local(format!("signals cannot be caught: {error}"));
+    Signals::caught()?.next().await
+}
+
+/// What people and systems send to have a command stop. From when it is made none is lost, however soon the next one comes.
+pub(crate) struct Signals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => pressed.map(|()| Signal::Interrupt).map_err(failed),
-            _ = terminate.recv() => Ok(Signal::Terminate),
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    pub(crate) fn caught() -> Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let caught = |kind| signal(kind).map_err(uncatchable);
+            Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
         }
+        #[cfg(not(unix))]
+        Ok(Self {})
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map(|()| Signal::Interrupt).map_err(failed)
+
+    /// Waits for the next one.
+    pub(crate) async fn next(&mut self) -> Result<Signal> {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => Ok(Signal::Interrupt),
+            _ = self.terminate.recv() => Ok(Signal::Terminate),
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await.map(|()| Signal::Interrupt).map_err(uncatchable)
+    }
+}
+
+fn uncatchable(error: std::io::Error) -> Failure {
+    Failure::Local(format!("signals cannot be caught: {error}"))
 }

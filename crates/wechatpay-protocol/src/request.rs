@@ -124,6 +124,21 @@ pub fn prepare_upload(
     lay_out(spec, arguments, Some(file), context, &Sender::default())
 }
 
+/// [`prepare`], or [`prepare_upload`], for the brand whose id is `context.mchid`: by the path for brands, and without the
+/// field [`BRAND_ID`].
+///
+/// # Errors
+/// Every violation there is; an operation that brands do not have.
+pub fn prepare_as_brand(
+    spec: &Spec,
+    arguments: Value,
+    file: Option<File<'_>>,
+    context: &Context<'_>,
+) -> Result<Prepared, Invalid> {
+    let sender = Sender { verifier: None, brand_id: Some(context.mchid) };
+    lay_out(spec, arguments, file, context, &sender)
+}
+
 /// What the form of a request owes to who sends it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sender<'a> {
@@ -508,7 +523,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// Finds the operation that a method and path belong to; literal segments win over parameters.
+    /// Finds the operation that a method and path belong to; literal segments win over parameters, which may be empty:
+    /// it is for the limits to say whether they may.
     pub fn find(specs: impl IntoIterator<Item = &'static Spec>, method: &Method, path: &str) -> Option<Self> {
         specs
             .into_iter()
@@ -525,7 +541,7 @@ fn match_path(template: &'static str, path: &str) -> Option<Vec<(&'static str, S
     loop {
         match (template.next(), path.next()) {
             (Some(wanted), Some(segment)) => match parameter(wanted) {
-                Some(name) if !segment.is_empty() => {
+                Some(name) => {
                     found.push((name, percent_decode_str(segment).decode_utf8().ok()?.into_owned()));
                 }
                 None if wanted == segment => {}

@@ -100,6 +100,19 @@ struct Consumed {
     transaction_id: String,
 }
 
+/// An event says whose key signed it: each of two that are trusted at once.
+#[test]
+fn an_event_names_the_key_that_signed_it() {
+    let key = |name| aws_lc::VerifyingKey::from_certificate(&certificate(name)).unwrap();
+    let trust = Trust::new().with_certificate(OLD, key("old")).with_certificate(NEW, key("new"));
+    let receiver = Receiver::new(trust, apiv3_key()).with_replay_guard(Unguarded);
+    for (name, serial) in [("old", OLD), ("new", NEW)] {
+        let body = envelope("EV-1").to_string();
+        let message = Message::signed(&signer(name), serial, NOW, "EcGW5JQ1kDtXl2JdM0fBAa7yUQvPp9sR", body);
+        assert_eq!(receive_with(&receiver, &message).unwrap().serial, serial);
+    }
+}
+
 #[test]
 fn the_fixture_opens() {
     let event = receive(&Message::fixture("notification.json")).unwrap();

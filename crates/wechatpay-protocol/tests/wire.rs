@@ -23,6 +23,7 @@ const SERIAL: &str = "PUB_KEY_ID_0119000000012026010100000001";
 const NOW: i64 = 1_784_000_000;
 
 fn signer() -> aws_lc::Signer {
+    wechatpay_leaks::private_key(KEY);
     aws_lc::Signer::from_pem(KEY).expect("a key")
 }
 

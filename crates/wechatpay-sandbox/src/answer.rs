@@ -40,6 +40,13 @@ impl Answer {
         Self { status: 204, ..Self::ok(Value::Null, basis, why) }
     }
 
+    /// The same, to an upload whose `Content-Type` names no boundary: that WeChat Pay would read it is a guess.
+    pub(crate) fn without_boundary(self) -> Self {
+        let why =
+            format!("{}; Content-Type names no boundary, and the first line of the body was taken for it", self.why);
+        Self { basis: Basis::Guess, why: why.into(), ..self }
+    }
+
     /// A refusal.
     pub(crate) fn refuse(
         status: u16,
@@ -75,6 +82,14 @@ pub(crate) fn rows(spec: &Spec) -> impl Iterator<Item = &'static ErrorRow> + use
     spec.errors().iter().chain(COMMON_ERRORS)
 }
 
+/// The refusal of a call that is one too many, in the words of its operation.
+pub(crate) fn too_often(spec: &Spec, basis: Basis, why: impl Into<Cow<'static, str>>) -> Box<Answer> {
+    match rows(spec).find(|row| row.status() == 429) {
+        Some(row) => Answer::row(row, basis, why),
+        None => Answer::refuse(429, "RATELIMIT_EXCEEDED", "频率超限", basis, why),
+    }
+}
+
 /// 400 `PARAM_ERROR` for the first violation.
 ///
 /// `said` is the message where the operation's state knows the words that were seen for this violation.
@@ -86,9 +101,10 @@ pub(crate) fn param_error(
     said: Option<&str>,
 ) -> Box<Answer> {
     let (location, field) = place(spec, &violation.at);
+    let absent = request.pointer(&violation.at).is_none_or(|value| value == "");
     let message = match said {
         Some(said) => said.to_owned(),
-        None => message(spec, form, violation, &field),
+        None => message(spec, form, violation, &field, absent),
     };
     let mut detail = json!({"field": field, "issue": violation.issue, "location": location});
     if let (Some(value), Some(fields)) = (request.pointer(&violation.at), detail.as_object_mut()) {
@@ -117,15 +133,21 @@ fn place(spec: &Spec, at: &str) -> (&'static str, String) {
 }
 
 /// The documented words where there are some that fit, else the general ones with the field named.
-fn message(spec: &Spec, form: &Form, violation: &Violation, field: &str) -> String {
+fn message(spec: &Spec, form: &Form, violation: &Violation, field: &str, absent: bool) -> String {
     let label = form.label(&violation.at).unwrap_or_default();
-    let likely = match violation.rule {
-        "required" => format!("{label}必填"),
-        "format" => "输入时间格式错误".to_owned(),
-        _ => String::new(),
+    let name = violation.at.rsplit('/').next().unwrap_or_default();
+    let likely = match (violation.rule, name) {
+        ("required", _) => vec![format!("{label}必填"), format!("{name}必填")],
+        // A path cannot leave a field out, but it can leave it empty.
+        ("length", _) if absent => vec![format!("{label}必填")],
+        ("range", "limit") => vec!["页大小超过阈值".to_owned()],
+        ("format", _) => vec!["输入时间格式错误".to_owned()],
+        _ => Vec::new(),
     };
+    let letters = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
+    let likely: Vec<_> = likely.iter().map(|words| letters(words)).collect();
     let mut own = spec.errors().iter().filter(|row| row.code() == "PARAM_ERROR" && !row.message().is_empty());
-    if let Some(row) = own.find(|row| !likely.is_empty() && likely.contains(row.message())) {
+    if let Some(row) = own.find(|row| likely.iter().any(|words| words.contains(&letters(row.message())))) {
         return row.message().to_owned();
     }
     let fault = match violation.rule {

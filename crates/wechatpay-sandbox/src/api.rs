@@ -241,10 +241,11 @@ impl Api {
         let (origin, file) = (arrived.origin(), upload.map_or(&[][..], |upload| upload.file));
         let keys = &self.keys;
         let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
-        let outcome = (act.run)(&mut call);
+        let outcome = act.run(&mut call);
         world.ring();
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
-        outcome
+        let unnamed = arrived.boundary().is_some_and(|boundary| !boundary.named);
+        outcome.map(|answer| if unnamed { answer.without_boundary() } else { answer })
     }
 
     /// A brand must announce the public key that it verifies with.
@@ -464,11 +465,16 @@ impl<'a> Arrived<'a> {
 
     /// The parts of the body, if it is an upload.
     fn upload(&self) -> Result<Option<multipart::Upload<'a>>, String> {
-        let content_type = self.parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match content_type.and_then(|content_type| multipart::boundary(content_type, self.body)) {
-            Some(boundary) => multipart::parse(boundary, self.body).map(Some),
+        match self.boundary() {
+            Some(boundary) => multipart::parse(boundary.text, self.body).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// What separates the parts of the body, if it is an upload.
+    fn boundary(&self) -> Option<multipart::Boundary<'a>> {
+        let content_type = self.parts.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        multipart::boundary(content_type, self.body)
     }
 }
 
@@ -490,7 +496,8 @@ fn find_route(method: &Method, path: &str) -> Outcome<Route> {
 /// Refuses what is called too often, where the settings say so.
 fn check_rate(world: &mut World, spec: &'static Spec, mchid: &str, parts: &Parts) -> Outcome<()> {
     let World { ambient, settings, rates, .. } = world;
-    let unpublished = settings.busifavor_upload_rate.filter(|_| spec.id() == "busifavor.upload_coupon_codes");
+    let uploads = settings.busifavor_upload_rate.filter(|_| spec.id() == "busifavor.upload_coupon_codes");
+    let unpublished = uploads.into_iter().chain(settings.calls_per_second).min();
     let unpublished = unpublished.map(|calls| Limit { calls, seconds: 1, per: Per::Merchant });
     let limits = rates::documented(spec).filter(|_| settings.rate_limits).chain(unpublished);
     let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
@@ -498,10 +505,7 @@ fn check_rate(world: &mut World, spec: &'static Spec, mchid: &str, parts: &Parts
     rates.take(spec.id(), limits, caller, ambient.now()).map_err(|Limit { calls, seconds, per }| {
         let basis = if unpublished.is_some() { Basis::Guess } else { Basis::Documented };
         let why = format!("more than {calls} calls in {seconds} seconds, counted per {} (setting)", per.as_str());
-        match answer::rows(spec).find(|row| row.status() == 429) {
-            Some(row) => Answer::row(row, basis, why),
-            None => Answer::refuse(429, "RATELIMIT_EXCEEDED", "频率超限", basis, why),
-        }
+        answer::too_often(spec, basis, why)
     })
 }
 

@@ -378,10 +378,11 @@ async fn rotate(State(api): State<Arc<Api>>) -> Response {
 
 /// What `POST /_sandbox/act` takes.
 fn action(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<_> = ACTIONS.iter().map(|action| action.name).collect();
     openapi::schema(json!({
         "type": "object",
         "required": ["act"],
-        "properties": {"act": {"enum": ACTIONS}},
+        "properties": {"act": {"enum": names}},
         "additionalProperties": true,
         "description": "What happens, and to what. What each action takes beside `act` is in the README of the crate.",
     }))
@@ -464,7 +465,7 @@ struct Restored {
 }
 
 async fn take_snapshot(State(api): State<Arc<Api>>) -> Response {
-    match snapshot::take(&api.world()) {
+    match snapshot::take(&api.keys, &api.world()) {
         Ok(snapshot) => json(&snapshot),
         Err(message) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &message),
     }
@@ -472,7 +473,7 @@ async fn take_snapshot(State(api): State<Arc<Api>>) -> Response {
 
 async fn restore_snapshot(State(api): State<Arc<Api>>, request: Request) -> Response {
     let snapshot = read_most(request, SNAPSHOT_LIMIT).await;
-    match snapshot.and_then(|snapshot| snapshot::restore(&mut api.world(), &snapshot)) {
+    match snapshot.and_then(|snapshot| snapshot::restore(&api.keys, &mut api.world(), &snapshot)) {
         Ok(()) => json(&Restored { restored: true }),
         Err(message) => bad(&message),
     }

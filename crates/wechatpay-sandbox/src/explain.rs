@@ -162,7 +162,7 @@ pub fn request(request: &Request<'_>, known: &[Known], clock: Option<Clock>) -> 
     let mut case = Case::new(Side::Request);
     let items = header::items(request.headers, request.target, &mut case);
     let meta = content_type(request.headers).and_then(|value| {
-        multipart::boundary(value, request.body).map(|boundary| multipart::parse(boundary, request.body))
+        multipart::boundary(value, request.body).map(|boundary| multipart::parse(boundary.text, request.body))
     });
     let body = match &meta {
         Some(Ok(upload)) => upload.meta,

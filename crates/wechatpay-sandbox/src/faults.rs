@@ -246,13 +246,7 @@ impl Fault {
     /// The answer that takes the place of the real one, for the faults that are one.
     pub(crate) fn instead(&self, spec: &'static Spec) -> Option<Box<Answer>> {
         match self {
-            Self::Status429 => {
-                let row = answer::rows(spec).find(|row| row.status() == 429);
-                Some(match row {
-                    Some(row) => Answer::row(row, Basis::Sandbox, "fault"),
-                    None => Answer::refuse(429, "RATELIMIT_EXCEEDED", "频率超限", Basis::Sandbox, "fault"),
-                })
-            }
+            Self::Status429 => Some(answer::too_often(spec, Basis::Sandbox, "fault")),
             Self::Status500 => {
                 let row = answer::rows(spec).find(|row| row.status() == 500);
                 Some(match row {

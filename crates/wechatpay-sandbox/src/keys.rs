@@ -71,6 +71,7 @@ pub(crate) struct Merchant {
 }
 
 /// The texts that make a merchant.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct MerchantFiles {
     private_key: String,
     certificate: String,
@@ -123,6 +124,14 @@ impl Platform {
         let key = signing_key(read.serial().to_owned(), private_pem)?;
         Ok(Self { key, pem, not_before: read.not_before(), not_after: read.not_after() })
     }
+}
+
+/// A merchant that joined while the sandbox ran, as snapshots keep it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Joined {
+    mchid: String,
+    files: MerchantFiles,
 }
 
 /// How many platform certificates are valid side by side: the one that signs, and its predecessor.
@@ -253,19 +262,57 @@ impl Keys {
         }
         let (key, certificate) = certified(mchid, now)?;
         let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key: random_letters(32)? };
-        let mut entry = Box::new((Merchant::from_files(mchid, false, files)?, Later::default()));
-        let credentials = self.credentials_of(&entry.0);
+        let merchant = Merchant::from_files(mchid, false, files)?;
+        let credentials = self.credentials_of(&merchant);
+        if self.append(merchant) { Ok(credentials) } else { Err(taken()) }
+    }
+
+    /// Adds a merchant at the end of the list, unless there is one of this id by now.
+    fn append(&self, merchant: Merchant) -> bool {
+        let mut entry = Box::new((merchant, Later::default()));
         let mut end = &self.later;
         // Somebody else may add one at the same time, and the same one.
         while let Err(unset) = end.0.set(entry) {
             entry = unset;
             let Some((other, next)) = end.first() else { continue };
-            if other.mchid == mchid {
-                return Err(taken());
+            if other.mchid == entry.0.mchid {
+                return false;
             }
             end = next;
         }
-        Ok(credentials)
+        true
+    }
+
+    /// The merchants that joined while the sandbox ran, with their keys.
+    pub(crate) fn joined(&self) -> Vec<Joined> {
+        let joined = |merchant: &Merchant| Joined { mchid: merchant.mchid.clone(), files: merchant.files.clone() };
+        self.later.iter().map(joined).collect()
+    }
+
+    /// Takes merchants in who joined a sandbox before; those that are here already stay, and so do others.
+    ///
+    /// # Errors
+    /// A merchant is here with other keys, or its keys cannot be read, or there are too many; then none has joined.
+    pub(crate) fn rejoin(&self, joined: Vec<Joined>) -> Result<(), String> {
+        let mut new = Vec::new();
+        for Joined { mchid, files } in joined {
+            check_id("merchant", &mchid)?;
+            match self.merchant(&mchid) {
+                Some(here) if here.files == files => {}
+                Some(_) => return Err(format!("merchant {mchid} has other keys here than in the snapshot")),
+                None => new.push(Merchant::from_files(&mchid, false, files)?),
+            }
+        }
+        if self.later.iter().count() + new.len() > MOST_LATER {
+            return Err(format!("with these, more than {MOST_LATER} merchants would have been added"));
+        }
+        match new.into_iter().find_map(|merchant| {
+            let mchid = merchant.mchid.clone();
+            (!self.append(merchant)).then_some(mchid)
+        }) {
+            None => Ok(()),
+            Some(mchid) => Err(format!("merchant {mchid} joined at this moment; restore again")),
+        }
     }
 
     /// Makes fresh keys, all at the same time: an RSA key takes a tenth of a second and more.
@@ -487,8 +534,11 @@ impl Keys {
         let merchants = merchants.collect::<Result<Vec<_>, _>>()?;
         let brands = self.brands.iter().map(|brand| brand.save(directory, None)).collect::<Result<Vec<_>, _>>()?;
         let url = |name: &str| ready.get(name).and_then(Value::as_str).unwrap_or_default();
-        if let Some(merchant) = self.merchants.first() {
-            write(directory, file::ENVIRONMENT, &self.environment(directory, url("base_url"), merchant))?;
+        let merchants_in_order = self.merchants.iter().enumerate().map(|(index, merchant)| (Some(index), merchant));
+        for (index, caller) in merchants_in_order.chain(self.brands.iter().map(|brand| (None, brand))) {
+            let place = caller_directory(index, &caller.mchid);
+            let text = self.environment(directory, url("base_url"), caller, &place);
+            write(directory, &format!("{place}{}", file::ENVIRONMENT), &text)?;
         }
         write(directory, file::HOWTO, &howto::text(directory, &ready))?;
         for (name, program) in howto::FIRST_CALLS {
@@ -504,19 +554,25 @@ impl Keys {
         write(directory, file::DESCRIPTION, &(json + "\n"))
     }
 
-    /// Lines for a shell that configure the command and, where their `#` is taken away, other clients.
-    fn environment(&self, directory: &Path, base_url: &str, merchant: &Merchant) -> String {
+    /// Lines for a shell that configure the command and, where their `#` is taken away, other clients. What is not the
+    /// caller's is empty, for shells that have read the lines of another.
+    fn environment(&self, directory: &Path, base_url: &str, caller: &Merchant, place: &str) -> String {
         let path = |name: &str| directory.join(name).display().to_string();
-        let lines = [
+        let own = |of_brand: bool, text: &str| if caller.brand == of_brand { text.to_owned() } else { String::new() };
+        let mut lines = vec![
             ("BASE_URL", base_url.to_owned()),
-            ("MCHID", merchant.mchid.clone()),
-            ("SERIAL_NO", merchant.serial_no.clone()),
-            ("PRIVATE_KEY", path(file::MERCHANT_KEY)),
-            ("APIV3_KEY", merchant.files.apiv3_key.clone()),
+            ("MCHID", own(false, &caller.mchid)),
+            ("SERIAL_NO", caller.serial_no.clone()),
+            ("PRIVATE_KEY", path(&format!("{place}{}", file::MERCHANT_KEY))),
+            ("APIV3_KEY", caller.files.apiv3_key.clone()),
             ("PUBLIC_KEY_ID", self.public_key.id.clone()),
             ("PUBLIC_KEY", path(file::PUBLIC_KEY)),
-            ("PLATFORM_CERT", path(file::PLATFORM_CERTIFICATE)),
+            // A brand has the public key and no certificates.
+            ("PLATFORM_CERT", own(false, &path(file::PLATFORM_CERTIFICATE))),
         ];
+        if !self.brands.is_empty() {
+            lines.push(("BRAND", own(true, &caller.mchid)));
+        }
         let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
         let mut text: String =
             lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect();

@@ -9,11 +9,19 @@ pub(crate) struct Upload<'a> {
     pub(crate) file: &'a [u8],
 }
 
+/// What separates the parts of a body.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Boundary<'a> {
+    pub(crate) text: &'a str,
+    /// Whether `Content-Type` names it, as it should.
+    pub(crate) named: bool,
+}
+
 /// The boundary of a body that comes as `multipart/form-data`.
 ///
 /// A client in use (`wechatpayv3` of Python) sends the bare type, without its parameter; then it is what the first line of the
 /// body says. That WeChat Pay reads it like this is a guess.
-pub(crate) fn boundary<'a>(content_type: &'a str, body: &'a [u8]) -> Option<&'a str> {
+pub(crate) fn boundary<'a>(content_type: &'a str, body: &'a [u8]) -> Option<Boundary<'a>> {
     let (kind, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
@@ -22,8 +30,8 @@ pub(crate) fn boundary<'a>(content_type: &'a str, body: &'a [u8]) -> Option<&'a 
         let (name, value) = parameter.trim().split_once('=')?;
         name.eq_ignore_ascii_case("boundary").then(|| value.trim_matches('"'))
     });
-    let boundary = named.or_else(|| first_line(body)?.strip_prefix("--"))?;
-    (1..=70).contains(&boundary.len()).then_some(boundary)
+    let text = named.or_else(|| first_line(body)?.strip_prefix("--"))?;
+    (1..=70).contains(&text.len()).then_some(Boundary { text, named: named.is_some() })
 }
 
 /// The first line of a body, if it is text.
@@ -95,8 +103,9 @@ mod tests {
 
     #[test]
     fn boundaries_are_read() {
-        assert_eq!(boundary("multipart/form-data; boundary=\"a b\"", b""), Some("a b"));
-        assert_eq!(boundary("Multipart/Form-Data;charset=x;Boundary=abc", b"--B\r\n"), Some("abc"));
+        let named = |text| Some(Boundary { text, named: true });
+        assert_eq!(boundary("multipart/form-data; boundary=\"a b\"", b""), named("a b"));
+        assert_eq!(boundary("Multipart/Form-Data;charset=x;Boundary=abc", b"--B\r\n"), named("abc"));
         for other in ["application/json", "multipart/form-data; boundary=", "multipart/mixed"] {
             assert_eq!(boundary(other, BODY.as_bytes()), None);
         }
@@ -105,7 +114,7 @@ mod tests {
     #[test]
     fn a_boundary_that_is_not_named_is_that_of_the_body() {
         for bare in ["multipart/form-data", "multipart/form-data; charset=utf-8"] {
-            assert_eq!(boundary(bare, BODY.as_bytes()), Some("B"));
+            assert_eq!(boundary(bare, BODY.as_bytes()), Some(Boundary { text: "B", named: false }));
             for body in ["", "--B", "B\r\n", "--\r\n"] {
                 assert_eq!(boundary(bare, body.as_bytes()), None, "{body:?}");
             }

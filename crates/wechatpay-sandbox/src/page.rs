@@ -10,7 +10,7 @@ use crate::control::Filter;
 use crate::explain::{Explanation, Pair, Piece, side_by_side};
 use crate::faults::FAULTS;
 use crate::log::{Basis, Exchange, Verdict};
-use crate::state::{Attempt, Event, Standing};
+use crate::state::{ACTIONS, Action, Attempt, Event, Ledger, Standing};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderName, StatusCode};
@@ -37,7 +37,9 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, request: Request) -> Respo
     head(&mut html, &world);
     clock(&mut html, &world);
     requests(&mut html, &world, &filter);
-    ledger(&mut html, &mut world);
+    let ledger = world.ledger();
+    acts(&mut html, &ledger);
+    effects(&mut html, &ledger);
     events(&mut html, &world);
     faults(&mut html, &world);
     settings(&mut html, &world);
@@ -261,8 +263,46 @@ fn piece(html: &mut Html, piece: Option<&Piece>) {
     html.text(after).raw("</code></td>");
 }
 
-fn ledger(html: &mut Html, world: &mut World) {
-    let Ok(Value::Object(ledger)) = serde_json::to_value(world.ledger()) else { return };
+/// A form for each thing that no API does.
+fn acts(html: &mut Html, ledger: &Ledger) {
+    html.raw("<section id=act><h2>What no API does</h2>");
+    choices(html, "stock_id", ledger.stocks.iter().map(|stock| stock.stock_id.as_str()));
+    choices(html, "coupon_id", ledger.coupons.iter().map(|coupon| coupon.coupon_id.as_str()));
+    choices(html, "transaction_id", ledger.payments.iter().map(|payment| payment.transaction_id.as_str()));
+    for Action { name, takes, to } in ACTIONS {
+        html.raw("<form class=act method=post action=\"/_sandbox/act\">");
+        for field in *takes {
+            let (unit, kind) = if *field == "amount" { (" in fen", ":integer") } else { ("", "") };
+            html.raw("<label>").text(field.replace('_', " ")).raw(unit).raw(" <input size=14 list=\"l-").text(field);
+            html.raw("\" name=\"").text(field).raw(kind).raw("\"></label>");
+        }
+        if !to.is_empty() {
+            html.raw("<label>to <select name=to>");
+            for to in *to {
+                html.raw("<option>").text(to).raw("</option>");
+            }
+            html.raw("</select></label>");
+        }
+        html.raw("<button name=act value=\"")
+            .text(name)
+            .raw("\">")
+            .text(name.replace('_', " "))
+            .raw("</button></form>");
+    }
+    html.raw("</section>");
+}
+
+/// What a field of this name is likely to be, the newest first.
+fn choices<'a>(html: &mut Html, field: &str, values: impl DoubleEndedIterator<Item = &'a str>) {
+    html.raw("<datalist id=\"l-").text(field).raw("\">");
+    for value in values.rev().take(ROWS) {
+        html.raw("<option>").text(value).raw("</option>");
+    }
+    html.raw("</datalist>");
+}
+
+fn effects(html: &mut Html, ledger: &Ledger) {
+    let Ok(Value::Object(ledger)) = serde_json::to_value(ledger) else { return };
     html.raw("<section id=ledger><h2>Ledger</h2>");
     for name in ["stocks", "coupons", "coupon_codes", "payments", "refunds", "budgets", "accounts", "request_numbers"] {
         if let Some(Value::Array(rows)) = ledger.get(name) {

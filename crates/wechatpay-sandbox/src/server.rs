@@ -67,7 +67,7 @@ pub(crate) async fn run(listener: TcpListener, door: Door) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let trusted = door.open_control || peer.ip().to_canonical().is_loopback();
+                    let trusted = trusted(peer, door.open_control);
                     let visit = Visit { door: door.clone(), app: TowerToHyperService::new(app.clone()), peer, trusted };
                     connections.spawn(visit.serve(stream));
                 }
@@ -84,7 +84,12 @@ struct Visit {
     door: Door,
     app: TowerToHyperService<Router>,
     peer: SocketAddr,
-    trusted: bool,
+    trusted: Option<Trusted>,
+}
+
+/// Whether who calls from there may use the control paths: loopback may, and others where they are opened for all.
+fn trusted(peer: SocketAddr, open_control: bool) -> Option<Trusted> {
+    (open_control || peer.ip().to_canonical().is_loopback()).then_some(Trusted { remote: open_control })
 }
 
 impl Visit {
@@ -168,8 +173,8 @@ impl Visit {
             return Err(Turn::Tunnel);
         }
         request.extensions_mut().insert(Peer(self.peer));
-        if self.trusted {
-            request.extensions_mut().insert(Trusted { remote: self.door.open_control });
+        if let Some(trusted) = self.trusted {
+            request.extensions_mut().insert(trusted);
         }
         if secure {
             request.extensions_mut().insert(Secure);
@@ -212,6 +217,8 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         let message = "the body is incomplete, or larger than 4 MiB";
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        api.turn_away(parts.method.as_str(), target, Some(413), message);
         return (StatusCode::PAYLOAD_TOO_LARGE, message).into_response();
     };
     match api.handle(&parts, &body) {
@@ -220,6 +227,41 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
             let mut response = Response::new(Body::empty());
             response.extensions_mut().insert(broken);
             response
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::World;
+    use crate::ambient::{Ambient, Clock};
+    use crate::keys::Keys;
+    use crate::log::Log;
+    use crate::settings::Settings;
+
+    /// Who gets through to the control paths, from addresses that this machine does not have.
+    #[tokio::test]
+    async fn control_paths_are_for_loopback_unless_they_are_opened() {
+        let keys = Keys::generate(&["1900000001".to_owned()], &[], 0).unwrap();
+        let world = World::new(Ambient::new(Clock::Virtual(0), 0), Settings::default(), Log::default());
+        let api = Arc::new(Api::new(keys, world));
+        let app = TowerToHyperService::new(control::routes(Arc::clone(&api)).with_state(api));
+        let status = async |peer: &str, open: bool, host: &str| {
+            let mut request = http::Request::builder().uri("/_sandbox/health").header("host", host);
+            if let Some(trusted) = trusted(SocketAddr::new(peer.parse().unwrap(), 4711), open) {
+                request = request.extension(trusted);
+            }
+            app.call(request.body(Body::empty()).unwrap()).await.unwrap().status()
+        };
+        for here in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(status(here, false, "localhost").await, 200, "{here}");
+            assert_eq!(status(here, false, "box.example").await, 403, "{here} under another's name");
+            assert_eq!(status(here, true, "box.example").await, 200, "{here}");
+        }
+        for elsewhere in ["192.0.2.7", "10.0.0.1", "::ffff:192.0.2.7", "2001:db8::1", "0.0.0.0"] {
+            assert_eq!(status(elsewhere, false, "localhost").await, 403, "{elsewhere}");
+            assert_eq!(status(elsewhere, true, "box.example").await, 200, "{elsewhere}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Switches for what the documents leave open.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -25,6 +25,10 @@ pub struct Settings {
     pub certificates: bool,
     /// Whether a merchant that the sandbox does not have is refused as owner of a stock. Default true.
     pub refuse_unknown_merchants: bool,
+    /// Families that the merchants have not opened: each of their calls answers the 403 that the documents have for
+    /// callers without permission. Since 2025-12-15 nobody new can open `busifavor`. Default: none.
+    #[serde(deserialize_with = "families")]
+    pub unopened_families: Vec<String>,
     /// Whether the merchants have opened cash coupons; without, creating a stock answers 403 `REQUEST_BLOCKED`.
     /// Default true.
     pub favor_opened: bool,
@@ -87,6 +91,8 @@ pub struct Settings {
     pub busifavor_unbound_appids: Vec<String>,
     /// Openids that the busifavor family refuses with 404 `USER_NOT_EXISTS`.
     pub busifavor_unknown_users: Vec<String>,
+    /// Consumption cards that do not exist: sending one answers 404 `RESOURCE_NOT_EXISTS`. All others do.
+    pub busifavor_unknown_cards: Vec<String>,
     /// Person behind an openid, for merchant coupon stocks with `natural_person_limit`. Openids that are not named here
     /// are a person each.
     pub busifavor_persons: BTreeMap<String, String>,
@@ -118,6 +124,8 @@ pub struct Settings {
     pub product_coupon_unauthorised_brands: Vec<String>,
     /// Appids that are not bound to the brand: they are refused with 400 `INVALID_REQUEST`.
     pub product_coupon_unbound_appids: Vec<String>,
+    /// Openids that the product coupon family cannot read: they are refused with 400 `PARAM_ERROR`.
+    pub product_coupon_unknown_users: Vec<String>,
     /// Stores that do not exist: they are sorted as failed.
     pub product_coupon_unknown_stores: Vec<String>,
     /// Most codes that a stock of a product coupon takes; the number is not published. Default: no end to it.
@@ -129,12 +137,17 @@ pub struct Settings {
     /// Whether a gift activity must name stocks of merchant coupons that the sandbox has and that are the caller's; else
     /// 404 `RESOURCE_NOT_EXISTS`. Default true.
     pub paygift_check_stocks: bool,
+    /// Appids that are not bound to any merchant: gift activities refuse them with 400 `APPID_MCHID_NOT_MATCH`.
+    pub paygift_unbound_appids: Vec<String>,
     /// Whether a partnership must be about a stock that the sandbox has and that is the caller's; else 403 `NO_AUTH`.
     /// Default true.
     pub partnership_check_stocks: bool,
     /// Whether the documented limits of how often operations may be called hold: beyond them, 429. Default false, because
     /// for a clock that stands still a minute never passes, and tests create more stocks in a minute than merchants may.
     pub rate_limits: bool,
+    /// Calls of each operation that a merchant may make in a second, beside the documented limits: what is not
+    /// published can be tried with it. Default: no end to it.
+    pub calls_per_second: Option<u32>,
     /// Uploads of codes that a merchant may make in a second; the number is not published. Default: no end to it.
     pub busifavor_upload_rate: Option<u32>,
     /// Address to which all notifications go, whatever the merchants have set. Default: where they have set.
@@ -156,6 +169,19 @@ pub struct Settings {
     pub probes_in_notifications: u32,
 }
 
+/// Families that there are.
+fn families<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let named = Vec::<String>::deserialize(deserializer)?;
+    let mut known: Vec<_> = wechatpay_model::operations().map(wechatpay_model::Spec::family).collect();
+    known.dedup();
+    match named.iter().find(|family| !known.contains(&family.as_str())) {
+        None => Ok(named),
+        Some(family) => {
+            Err(serde::de::Error::custom(format!("there is no family {family:?}; there are {}", known.join(", "))))
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -165,6 +191,7 @@ impl Default for Settings {
             sign_with: SignWith::PublicKey,
             certificates: true,
             refuse_unknown_merchants: true,
+            unopened_families: Vec::new(),
             favor_opened: true,
             favor_first_state: FavorFirstState::Unactivated,
             favor_registration_delay: 0,
@@ -191,6 +218,7 @@ impl Default for Settings {
             offset_unit: None,
             busifavor_unbound_appids: Vec::new(),
             busifavor_unknown_users: Vec::new(),
+            busifavor_unknown_cards: Vec::new(),
             busifavor_persons: BTreeMap::new(),
             busifavor_reupload: true,
             busifavor_refuse_fixed: true,
@@ -204,12 +232,15 @@ impl Default for Settings {
             product_coupon_needs_address: true,
             product_coupon_unauthorised_brands: Vec::new(),
             product_coupon_unbound_appids: Vec::new(),
+            product_coupon_unknown_users: Vec::new(),
             product_coupon_unknown_stores: Vec::new(),
             product_coupon_code_limit: None,
             busifavor_check_refunds: false,
             paygift_check_stocks: true,
+            paygift_unbound_appids: Vec::new(),
             partnership_check_stocks: true,
             rate_limits: false,
+            calls_per_second: None,
             busifavor_upload_rate: None,
             notify_url: None,
             notify_anywhere: false,
@@ -376,6 +407,7 @@ mod tests {
         for (changes, named) in [
             (json!({"favour_balance": 1}), "favour_balance"),
             (json!({"sign_with": "wax"}), "wax"),
+            (json!({"unopened_families": ["favour"]}), "there is no family \"favour\"; there are "),
             (json!({"timestamp_window": -1}), "-1"),
             (json!([]), "JSON object"),
         ] {

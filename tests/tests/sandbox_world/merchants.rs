@@ -7,8 +7,9 @@ use wechatpay_hyper::Hyper;
 use wechatpay_model::Operation as _;
 use wechatpay_model::certificates::List;
 use wechatpay_protocol::{Client, Error};
-use wechatpay_sandbox::Sandbox;
+use wechatpay_sandbox::{Clock, Sandbox};
 use wechatpay_tests::road::{base, certificate, client, merchant, public_key};
+use wechatpay_tests::stage::NOW;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merchant_joins_while_others_call() {
@@ -33,6 +34,33 @@ async fn a_merchant_joins_while_others_call() {
     let (a, b) = tokio::join!(join("1900000078"), join("1900000078"));
     let done = [a, b].into_iter().filter(|joined| joined.as_ref().expect("no panic").is_ok()).count();
     assert_eq!(done, 1, "one of two at the same time");
+}
+
+/// Who joined is in the snapshot, and calls a sandbox that it is put back into with the same keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_brings_who_joined_along() {
+    let (first, second) = (Sandbox::start().await.expect("a sandbox"), Sandbox::start().await.expect("a sandbox"));
+    let credentials = first.add_merchant("1900000077").expect("it joins");
+    let snapshot = first.snapshot().expect("it is taken");
+    for _ in 0..2 {
+        second.restore(&snapshot).expect("it is put back, and again");
+    }
+    assert_eq!(second.snapshot().expect("it is taken")["merchants"], snapshot["merchants"]);
+    let trust = public_key(&second.merchant());
+    let joined = Client::new(Hyper::new(), merchant(&credentials), trust).with_base_url(base(&second));
+    let refused = joined.get("/v3/marketing/favor/stocks/1?stock_creator_mchid=1900000077").await;
+    assert_eq!(refused.expect_err("no stock").status(), Some(404), "its signature is right");
+
+    // Another of the same id, a key that is none: nothing is put back then, not even the clock.
+    let third = Sandbox::builder().clock(Clock::Virtual(NOW)).start().await.expect("a sandbox");
+    third.add_merchant("1900000077").expect("it joins");
+    let mut broken = snapshot.clone();
+    broken["merchants"][0]["mchid"] = "1900000078".into();
+    broken["merchants"][0]["files"]["apiv3_key"] = "short".into();
+    for (snapshot, why) in [(&snapshot, "other keys here"), (&broken, "not 32 bytes")] {
+        let error = third.restore(snapshot).expect_err(why);
+        assert!(error.contains(why) && third.now() == NOW, "{error}");
+    }
 }
 
 /// A merchant that has the public key only, one that has certificates only, and one in the middle of its migration.

@@ -26,6 +26,8 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask", &[]),
+    // Holds the secrets of tests; used by tests alone.
+    ("wechatpay-leaks", &[]),
 ];
 
 /// The folder of the member that tests across the crates, which may use them all.

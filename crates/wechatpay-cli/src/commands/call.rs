@@ -4,7 +4,7 @@ mod all;
 
 use crate::args::Call;
 use crate::catalog;
-use crate::config::{self, Account};
+use crate::config::{self, Account, Caller};
 use crate::input::{self, Upload};
 use crate::output::{Failure, Operation, Output, Result};
 use crate::wire::{self, Way};
@@ -66,11 +66,13 @@ fn file(upload: &Upload) -> File<'_> {
 
 /// Prints the request that a call would send, but for its signature.
 fn dry_run(args: &Call, spec: &'static Spec, arguments: Value, upload: Option<&Upload>, output: &Output) -> Result {
-    let (base, mchid) = config::sender(&args.account)?;
-    let context = Context { now: SystemStamper.now(), mchid: &mchid };
+    let (base, caller) = config::sender(&args.account)?;
+    let by_brand = matches!(caller, Caller::Brand(_));
+    let context = Context { now: SystemStamper.now(), mchid: &caller.into_id() };
     let failed = |error| Operation::known(spec).failed(error);
-    let prepared = match upload {
-        Some(upload) => request::prepare_upload(spec, arguments.clone(), file(upload), &context),
+    let prepared = match upload.map(file) {
+        file if by_brand => request::prepare_as_brand(spec, arguments.clone(), file, &context),
+        Some(file) => request::prepare_upload(spec, arguments.clone(), file, &context),
         None => request::prepare(spec, arguments.clone(), &context),
     };
     let prepared = prepared.map_err(|invalid| failed(Error::Invalid(invalid)))?;

@@ -41,6 +41,9 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     for mchid in &args.mchid {
         builder = builder.merchant(mchid);
     }
+    for brand in &args.brand {
+        builder = builder.brand(brand);
+    }
     let told = *output;
     builder = builder.observer(move |exchange| {
         if let Some(explanation) = &exchange.explanation {
@@ -65,6 +68,10 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
         "ready; in another shell: set -a; . {}; set +a; wechatpay call certificates.list",
         env.display()
     ));
+    for brand in &args.brand {
+        let env = dir.join("brands").join(brand).join("sandbox.env");
+        output.hint(format_args!("brand {brand} calls in a shell that has read {}", env.display()));
+    }
     output.hint(format_args!("Ctrl-C ends it"));
     signal.await?;
     sandbox.shutdown().await;

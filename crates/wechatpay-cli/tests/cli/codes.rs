@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A merchant coupon stock of this mode, and its id.
 pub(crate) fn stock(sandbox: &Sandbox, mode: &str, number: &str) -> String {
@@ -30,9 +30,11 @@ pub(crate) fn stock(sandbox: &Sandbox, mode: &str, number: &str) -> String {
     created.json()[0]["stock_id"].as_str().unwrap().to_owned()
 }
 
-/// So many codes, one on each line.
+/// So many codes, one on each line. The first thousand are looked for in what is printed.
 pub(crate) fn lines(count: usize) -> String {
-    (0..count).map(|number| format!("c {number:07}=\n")).collect()
+    let text: String = (0..count).map(|number| format!("c {number:07}=\n")).collect();
+    text.lines().take(1000).for_each(|code| wechatpay_leaks::secret(code.as_bytes()));
+    text
 }
 
 fn ledger(sandbox: &Sandbox) -> Vec<Value> {
@@ -266,6 +268,41 @@ fn the_first_interruption_drains_and_a_second_process_is_refused() {
         let done = sandbox.run(&upload);
         assert_eq!(done.code, 0, "{done:?}");
         assert_eq!((ledger(&sandbox).len(), uploads(&sandbox)), (4000, 20));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_second_interruption_ends_it_at_once_and_nothing_is_lost() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        // The answer to the second batch does not come for a minute.
+        let sandbox = Sandbox::with(&["--fault", "stall;operation=busifavor.upload_coupon_codes;nth=2"]);
+        let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+        let file = sandbox.file("codes.txt", lines(4000));
+        let upload = ["codes", "upload", "--json", "--concurrency", "1", "--stock-id", &id, file.to_str().unwrap()];
+        let mut child = sandbox.command(&upload).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while uploads(&sandbox) < 2 {
+            assert!(Instant::now() < deadline, "the second batch is not sent");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        signal(&child, name);
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(stderr.any(|line| line.contains("interrupt again to stop at once")));
+        assert!(child.try_wait().unwrap().is_none(), "it did not wait for the call under way");
+        signal(&child, name);
+        assert_eq!(exit_code(&mut child), code);
+
+        let journal = format!("{}.wechatpay-journal", file.display());
+        let status = sandbox.run(&["codes", "status", "--json", "--journal", &journal]).json();
+        // The batch under way is marked as sent, and perhaps the one after it.
+        assert!(status[0]["uploaded"] == 200 && status[0]["unknown"].as_u64() >= Some(200), "{status:?}");
+        sandbox.control("DELETE", "faults", &Value::Null);
+        let done = sandbox.run(&upload);
+        assert_eq!(done.code, 0, "{done:?}");
+        // One batch was sent twice, under one number.
+        assert_eq!((ledger(&sandbox).len(), uploads(&sandbox)), (4000, 21));
+        assert!(ledger(&sandbox).iter().all(|entry| entry["count"] == 1));
     }
 }
 

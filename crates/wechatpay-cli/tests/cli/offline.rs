@@ -88,6 +88,11 @@ const ROWS: &[Row] = &[
     row("describe busifavor.coupon_send --json", 0, &["\"event_type\":\"COUPON.SEND\""], &[]),
     // Requests, checked and shown.
     row("call --dry-run favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_MCHID", "`mchid`"]),
+    row("call --dry-run product_coupon.get_product_coupon product_coupon_id=1000000013 --brand 120344", 0, &["/brand/marketing/product-coupon/product-coupons/1000000013\""], &[]),
+    row("call --dry-run product_coupon.get_product_coupon product_coupon_id=1000000013 brand_id=7 --brand 120344", 2, &[], &["/brand_id: must be the calling brand, 120344"]),
+    row("call --dry-run favor.start_stock stock_id=9 stock_creator_mchid=8 --brand 120344", 2, &[], &["has no path for brands"]),
+    row("call --dry-run favor.start_stock stock_id=9 stock_creator_mchid=8 --brand 120344 --mchid 8", 2, &[], &["--mchid and --brand: a merchant calls, or a brand"]),
+    row("call --dry-run favor.start_stock stock_id=9 stock_creator_mchid=8 --brand x", 2, &[], &["--brand: a brand id is digits"]),
     row("call --dry-run --mchid 19 favor.start_stock stock_id=9 stock_creator_mchid=8", 0,
         &["\"url\": \"https://api.mch.weixin.qq.com/v3/marketing/favor/stocks/9/start\"", "\"8\""], &["nothing was sent"]),
     row("call --dry-run --json --mchid 19 favor.get_stock stock_id=9/? stock_creator_mchid=8", 0,

@@ -99,6 +99,48 @@ fn the_account_may_come_from_a_file() {
 }
 
 #[test]
+fn a_brand_calls_in_its_own_name() {
+    let sandbox = Sandbox::with(&["--brand", "120344"]);
+    let call = |arguments: &[&str], stdin: &str| {
+        let mut command = sandbox.command_of_brand("120344", &[&["--json", "call"], arguments].concat());
+        sandbox.run_with(&mut command, stdin.as_bytes())
+    };
+    let address = ["product_coupon.set_notify_config", "notify_url=https://www.example.com/notify"];
+    assert_eq!(call(&address, "").code, 0);
+    let period =
+        json!({"available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"});
+    let request = json!({
+        "out_request_no": "brand-product-1", "scope": "ALL", "type": "NORMAL", "usage_mode": "SINGLE",
+        "single_usage_info": {"normal_coupon": {"threshold": 10000, "discount_amount": 1500}},
+        "display_info": {"name": "全场满100减15", "image_url": "https://a/1", "background_url": "https://a/2"},
+        "stock": {
+            "coupon_code_mode": "WECHATPAY", "stock_send_rule": {"max_count": 1000, "max_count_per_user": 100},
+            "single_usage_rule": {"coupon_available_period": period},
+            "usage_rule_display_info": {"coupon_usage_method_list": ["OFFLINE"], "usage_description": "全场可用"},
+            "coupon_display_info": {"code_display_mode": "QRCODE"},
+            "notify_config": {"notify_appid": "wx1234567889999"}, "store_scope": "NONE"
+        }
+    });
+    let made = call(&["product_coupon.create_product_coupon", "-"], &request.to_string());
+    assert_eq!(made.code, 0, "{made:?}");
+    let id = made.json()[0]["product_coupon_id"].as_str().unwrap().to_owned();
+    let get = ["product_coupon.get_product_coupon", &format!("product_coupon_id={id}")].map(str::to_owned);
+    let get: Vec<_> = get.iter().map(String::as_str).collect();
+    assert_eq!(call(&get, "").json()[0]["state"], made.json()[0]["state"]);
+    let log = sandbox.control("GET", "requests?limit=1", &Value::Null)["requests"][0].take();
+    let target = format!("/brand/marketing/product-coupon/product-coupons/{id}");
+    assert_eq!((&log["target"], &log["mchid"]), (&json!(target), &json!("120344")), "{log}");
+
+    // A shell that has read both: the brand's lines have put out the merchant's. What is said nearer wins.
+    let mut both = sandbox
+        .command_of_brand("120344", &["--json", "call", "--mchid", "1900000001", get[0], get[1], "brand_id=120344"]);
+    assert_eq!(sandbox.run_with(&mut both, b"").error()["code"], "SIGN_ERROR", "the merchant, with the brand's key");
+    // A merchant reaches none of it.
+    let merchant = sandbox.run(&["--json", "call", get[0], get[1], "brand_id=120344"]);
+    assert_eq!(merchant.error()["code"], "RESOURCE_NOT_EXISTS", "{merchant:?}");
+}
+
+#[test]
 fn a_key_with_other_line_ends_and_a_mark_in_front_is_read() {
     let sandbox = Sandbox::start();
     let key = std::fs::read_to_string(&sandbox.env["WECHATPAY_PRIVATE_KEY"]).unwrap();

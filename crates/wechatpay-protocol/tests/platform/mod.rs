@@ -30,10 +30,13 @@ pub(crate) fn certificate(name: &str) -> Certificate {
 }
 
 pub(crate) fn signer(name: &str) -> Signer {
-    Signer::from_pem(&fixture(&format!("{name}.key.pem"))).unwrap()
+    let key = fixture(&format!("{name}.key.pem"));
+    wechatpay_leaks::private_key(&key);
+    Signer::from_pem(&key).unwrap()
 }
 
 pub(crate) fn apiv3_key() -> ApiV3Key {
+    wechatpay_leaks::secret(APIV3_KEY.as_bytes());
     ApiV3Key::new(APIV3_KEY).unwrap()
 }
 
@@ -79,5 +82,8 @@ impl Message {
 
 /// Base64 of a text sealed with the APIv3 key.
 pub(crate) fn seal(nonce: [u8; 12], associated_data: &str, plain: &[u8]) -> String {
+    if let Ok(plain) = serde_json::from_slice(plain) {
+        wechatpay_leaks::request(&plain);
+    }
     STANDARD.encode(apiv3_key().seal(nonce, associated_data.as_bytes(), plain).unwrap())
 }

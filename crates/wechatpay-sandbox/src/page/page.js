@@ -9,7 +9,7 @@
 
   const refresh = async () => {
     const at = document.activeElement;
-    if (document.hidden || (at && at.matches("input, button"))) return;
+    if (document.hidden || (at && at.matches("input, select, button"))) return;
     if (!getSelection().isCollapsed) return;
     const answer = await fetch(location.href);
     if (!answer.ok) return;

@@ -19,7 +19,7 @@ pub(crate) use events::{Ending, Errand, Outbox};
 pub(crate) use files::FILE_PATH;
 
 use crate::ambient::{Ambient, time_text};
-use crate::answer::{Answer, Outcome};
+use crate::answer::{Answer, Outcome, rows};
 use crate::keys::Keys;
 use crate::log::Basis;
 use crate::schema::Violation;
@@ -121,16 +121,29 @@ pub(crate) struct Call<'a> {
 /// What the state does for one operation.
 pub(crate) struct Act {
     operation: &'static str,
-    pub(crate) run: fn(&mut Call<'_>) -> Outcome,
+    act: fn(&mut Call<'_>) -> Outcome,
     /// Violations that the schema finds and that are the state's to answer.
     pub(crate) own: fn(&Violation) -> bool,
     /// The words that were seen for a violation.
     pub(crate) words: fn(&Violation) -> Option<&'static str>,
 }
 
+/// Codes for callers who may not call, as the families spell it.
+const UNOPENED: [&str; 3] = ["NO_AUTH", "NOAUTH", "REQUEST_BLOCKED"];
+
 impl Act {
-    const fn new(operation: &'static str, run: fn(&mut Call<'_>) -> Outcome) -> Self {
-        Self { operation, run, own: |_| false, words: |_| None }
+    const fn new(operation: &'static str, act: fn(&mut Call<'_>) -> Outcome) -> Self {
+        Self { operation, act, own: |_| false, words: |_| None }
+    }
+
+    /// Does it, for those who may call the family at all.
+    pub(crate) fn run(&self, call: &mut Call<'_>) -> Outcome {
+        if call.settings.unopened_families.iter().any(|unopened| unopened == call.spec.family()) {
+            let why = "the merchant has not opened the product (setting)";
+            let row = rows(call.spec).find(|row| UNOPENED.contains(&row.code()));
+            return Err(row.map_or_else(|| Answer::own(403, why.to_owned()), |row| Answer::row(row, Basis::Guess, why)));
+        }
+        (self.act)(call)
     }
 
     /// What the state does for an operation, if it does anything.
@@ -426,8 +439,9 @@ impl State {
         let now = ambient.now();
         let mut deed = Deed { action, now, ambient, settings, outbox: &mut self.outbox };
         let (act, stock_id, to) = (deed.text("act"), deed.text("stock_id"), deed.text("to"));
-        if !ACTIONS.contains(&act) {
-            return Err(format!("there is no action {act:?}; \"act\" is one of {}", ACTIONS.join(", ")));
+        if !ACTIONS.iter().any(|known| known.name == act) {
+            let names: Vec<_> = ACTIONS.iter().map(|known| known.name).collect();
+            return Err(format!("there is no action {act:?}; \"act\" is one of {}", names.join(", ")));
         }
         if act == "console" && !deed.text("activity_id").is_empty() {
             return self.paygiftactivity.act(deed.text("activity_id"), to, now);
@@ -453,9 +467,27 @@ impl State {
     }
 }
 
+/// Something that can happen outside the API, and what it takes.
+pub(crate) struct Action {
+    pub(crate) name: &'static str,
+    /// Texts, but for `amount`, which is fen.
+    pub(crate) takes: &'static [&'static str],
+    /// What `to` can be, where it takes that.
+    pub(crate) to: &'static [&'static str],
+}
+
 /// What can happen outside the API.
-pub(crate) const ACTIONS: [&str; 8] =
-    ["pay", "pay_with_coupon", "refund", "user_receive", "user_delete", "audit", "console", "recharge_balance"];
+#[rustfmt::skip]
+pub(crate) const ACTIONS: &[Action] = &[
+    Action { name: "pay", takes: &["mchid", "openid", "amount", "goods_tag"], to: &[] },
+    Action { name: "pay_with_coupon", takes: &["coupon_id", "amount", "mchid"], to: &[] },
+    Action { name: "refund", takes: &["transaction_id", "amount"], to: &["full", "part"] },
+    Action { name: "user_receive", takes: &["stock_id", "stock_bundle_id", "openid", "appid", "coupon_code", "token"], to: &[] },
+    Action { name: "user_delete", takes: &["stock_id", "coupon_code"], to: &[] },
+    Action { name: "audit", takes: &["stock_id", "product_coupon_id"], to: &["pass", "refuse", "ask"] },
+    Action { name: "console", takes: &["stock_id", "activity_id"], to: &["pause", "restart", "stop"] },
+    Action { name: "recharge_balance", takes: &["mchid", "amount"], to: &[] },
+];
 
 /// Something that happens outside the API.
 struct Deed<'a> {

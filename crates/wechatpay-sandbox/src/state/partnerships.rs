@@ -94,14 +94,20 @@ fn check_stock(call: &mut Call<'_>, data: &Value) -> Outcome<()> {
     Ok(())
 }
 
+/// Refuses what no partnership is about.
+fn check_pair(partner: &Value, data: &Value) -> Outcome<()> {
+    if text(partner, "type") == "MERCHANT" && text(data, "business_type") == "FAVOR_STOCK" {
+        return Err(broken("cash coupons are lent to apps only"));
+    }
+    Ok(())
+}
+
 fn create(call: &mut Call<'_>) -> Outcome {
     let (partner, data) = parties(call);
     check_stock(call, &data)?;
     once(call).run(call, |call| {
         let (now, lender) = (call.now, call.caller);
-        if text(&partner, "type") == "MERCHANT" && text(&data, "business_type") == "FAVOR_STOCK" {
-            return Err(broken("cash coupons are lent to apps only"));
-        }
+        check_pair(&partner, &data)?;
         let all = &mut call.state.partnerships.0;
         let known = all.iter_mut().find(|other| other.is(lender, &partner, &data));
         let (shown, basis, why) = match known {
@@ -143,6 +149,7 @@ fn terminate(call: &mut Call<'_>) -> Outcome {
 
 fn list(call: &mut Call<'_>) -> Outcome {
     let (page, (partner, data)) = (Page::of(call), parties(call));
+    check_pair(&partner, &data)?;
     // A condition is what of an object is given.
     let fits = |asked: &Value, is: &Value| {
         asked.as_object().is_none_or(|fields| fields.iter().all(|(name, value)| is.get(name) == Some(value)))

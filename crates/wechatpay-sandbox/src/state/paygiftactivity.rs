@@ -146,6 +146,12 @@ fn create(call: &mut Call<'_>) -> Outcome {
         let why = "merchant_id_list names what is no merchant of the sandbox";
         return Err(Answer::refuse(400, "MCH_NOT_EXISTS", "商户号不存在", Basis::Documented, why));
     }
+    let apps = ["/activity_base_info/mini_programs_appid", "/advanced_setting/merchant_member_appid"];
+    let mut apps = apps.iter().filter_map(|at| call.request.pointer(at).and_then(Value::as_str));
+    if apps.any(|appid| call.settings.paygift_unbound_appids.iter().any(|unbound| unbound == appid)) {
+        let (message, why) = ("AppID 与 mchid 不匹配", "the appid is bound to no merchant (setting)");
+        return Err(Answer::refuse(400, "APPID_MCHID_NOT_MATCH", message, Basis::Documented, why));
+    }
     let awards = call.request.pointer("/award_send_rule/award_list").and_then(Value::as_array);
     let stocks = awards.into_iter().flatten().filter_map(|award| award.get("stock_id").and_then(Value::as_str));
     let stocks: Vec<_> = stocks.collect();

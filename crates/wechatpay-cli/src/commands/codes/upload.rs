@@ -4,7 +4,7 @@ use super::{failed, operation, summary};
 use crate::args::{CodesFormat, CodesUpload};
 use crate::config::{self, Account};
 use crate::output::{Exit, Failure, Output, Rejection, Result, Signal};
-use crate::wire::{self, Way, Wire};
+use crate::wire::{self, Signals, Way, Wire};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
@@ -155,8 +155,8 @@ fn dry_run(
     target: Map<String, Value>,
     output: &Output,
 ) -> Result {
-    let (base_url, mchid) = config::sender(&args.account)?;
-    let job = Job { endpoint, target, base_url: base_url.to_string(), mchid };
+    let (base_url, caller) = config::sender(&args.account)?;
+    let job = Job { endpoint, target, base_url: base_url.to_string(), mchid: caller.into_id() };
     let folder = tempfile::tempdir().map_err(|error| Failure::Local(format!("no temporary directory: {error}")))?;
     let sources = if args.files.iter().any(|file| file == "-") {
         vec![spool(args, &folder.path().join("stdin"), output)?]
@@ -248,14 +248,15 @@ async fn interruptible(
     output: &Output,
 ) -> Result<Finished> {
     let (stop, stopped) = oneshot::channel::<()>();
+    let mut caught = Signals::caught()?;
     let signals = async {
-        let first = wire::signal().await?;
+        let first = caught.next().await?;
         *progress.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
         progress.bar.suspend(|| {
             output.hint(format_args!("stopping: calls under way are waited for; interrupt again to stop at once"));
         });
         let _ = stop.send(());
-        wire::signal().await
+        caught.next().await
     };
     let stopped = async {
         if stopped.await.is_err() {

@@ -1,7 +1,7 @@
 //! Coupons of users: handed out, read, used, returned, deactivated, associated with orders.
 
 use super::stock::{DAY, Mode, Status, Stock};
-use super::{Busifavor, Call, Who, check_user, find_stock, guessed, not_allowed, not_found, once};
+use super::{Busifavor, Call, Who, check_user, find_stock, guessed, no_merchant, not_allowed, not_found, once};
 use crate::ambient::{Ambient, day, instant, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
@@ -400,6 +400,9 @@ pub(super) fn pre_send_product(call: &mut Call<'_>) -> Outcome {
 
 pub(super) fn send_card(call: &mut Call<'_>) -> Outcome {
     check_user(call)?;
+    if call.settings.busifavor_unknown_cards.contains(&call.text("card_id")) {
+        return Err(not_found("there is no such card (setting)"));
+    }
     let scope = format!("{} {}", call.caller, call.text("send_time"));
     once(call, false).within(call, scope, |call| {
         let body = json!({"card_code": call.ambient.digits(12)});
@@ -475,6 +478,9 @@ impl Busifavor {
 pub(super) fn list(call: &mut Call<'_>) -> Outcome {
     check_user(call)?;
     let merchants = ["creator_merchant", "belong_merchant", "sender_merchant"].map(|name| call.text(name));
+    if !merchants.iter().all(|mchid| mchid.is_empty() || call.knows(mchid)) {
+        return Err(no_merchant("it names what is no merchant of the sandbox"));
+    }
     if !merchants.iter().any(|mchid| mchid == call.caller) {
         return Err(not_allowed("the caller is none of the merchants that it names"));
     }

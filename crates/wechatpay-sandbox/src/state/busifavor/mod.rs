@@ -101,9 +101,13 @@ fn guessed(status: u16, code: &str, message: &str, why: &'static str) -> Box<Ans
     Answer::refuse(status, code, message, Basis::Guess, why)
 }
 
+/// Where requests name an app.
+const APPIDS: [&str; 3] = ["/appid", "/notify_config/notify_appid", "/coupon_use_rule/mini_programs_appid"];
+
 /// Refuses apps and users that the settings name.
 fn check_user(call: &Call<'_>) -> Outcome<()> {
-    if call.settings.busifavor_unbound_appids.contains(&call.text("appid")) {
+    let named = APPIDS.iter().filter_map(|at| call.request.pointer(at).and_then(Value::as_str));
+    if named.into_iter().any(|appid| call.settings.busifavor_unbound_appids.iter().any(|unbound| unbound == appid)) {
         let why = "the appid is not bound to the merchant (setting)";
         let message = "appid 与请求方商户无关联关系";
         return Err(Answer::refuse(400, "APPID_MCHID_NOT_MATCH", message, Basis::Documented, why));

@@ -121,6 +121,7 @@ impl Stock {
 pub(super) const DAY: i64 = 24 * 3600;
 
 pub(super) fn create(call: &mut Call<'_>) -> Outcome {
+    check_user(call)?;
     let owner = call.text("belong_merchant");
     if !call.knows(&owner) {
         return Err(no_merchant("belong_merchant is no merchant of the sandbox"));

@@ -25,7 +25,7 @@ impl Callback {
 fn merchant(call: &Call<'_>) -> Outcome<String> {
     let mchid = call.text("mchid");
     if !call.knows(&mchid) {
-        return Err(no_merchant("mchid", Basis::Documented));
+        return Err(no_merchant(call, "mchid"));
     }
     if mchid != call.caller {
         let why = "the address is another merchant's";

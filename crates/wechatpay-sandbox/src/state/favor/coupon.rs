@@ -105,7 +105,7 @@ pub(super) fn send(call: &mut Call<'_>) -> Outcome {
         value: (call.integer("coupon_value"), call.integer("coupon_minimum")),
     };
     if !call.knows(&creator) {
-        return Err(no_merchant("stock_creator_mchid", Basis::Documented));
+        return Err(no_merchant(call, "stock_creator_mchid"));
     }
     check_user(call.settings, &call.state.favor, &gift.openid, &gift.appid)?;
     let stock = call.state.favor.stock(&gift.stock_id, call.now).ok_or_else(no_stock)?;
@@ -321,7 +321,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Outcome {
     let (creator, sender, accepts) = (named("creator_mchid"), named("sender_mchid"), named("available_mchid"));
     for (name, mchid) in [("creator_mchid", &creator), ("sender_mchid", &sender), ("available_mchid", &accepts)] {
         if mchid.as_ref().is_some_and(|mchid| !call.knows(mchid)) {
-            return Err(no_merchant(name, Basis::Documented));
+            return Err(no_merchant(call, name));
         }
     }
     let openid = call.text("openid");

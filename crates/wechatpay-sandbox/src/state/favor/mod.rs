@@ -39,12 +39,22 @@ pub(super) const ACTS: &[Act] = &[
     Act::new("favor.update_stock_goods", stock::change_goods),
     Act::new("favor.send_coupon", coupon::send),
     Act::new("favor.get_user_coupon", coupon::get),
-    Act::new("favor.list_user_coupons", coupon::list),
+    Act {
+        words: |violation| (violation.rule == "at_least_one").then_some("商户号必填"),
+        ..Act::new("favor.list_user_coupons", coupon::list)
+    },
     Act::new("favor.get_use_flow", |call| flow::whole(call, flow::USES)),
     Act::new("favor.get_refund_flow", |call| flow::whole(call, flow::REFUNDS)),
     Act::new("favor.get_use_flow_by_day", |call| flow::by_day(call, flow::USES)),
     Act::new("favor.get_refund_flow_by_day", |call| flow::by_day(call, flow::REFUNDS)),
-    Act::new("favor.set_callback", callback::set),
+    Act {
+        words: |violation| match (violation.rule, violation.at.as_str()) {
+            ("required", "/notify_url") => Some("回调 url 不能为空"),
+            ("required", "/mchid") => Some("回调商户不能为空"),
+            _ => None,
+        },
+        ..Act::new("favor.set_callback", callback::set)
+    },
     Act::new("favor.get_callback", callback::get),
     Act::new("favor.upload_image", image::upload),
 ];
@@ -74,9 +84,14 @@ pub(super) struct Favor {
     recharged: BTreeMap<String, i64>,
 }
 
-/// The refusal of a merchant that does not exist.
-fn no_merchant(field: &str, basis: Basis) -> Box<Answer> {
-    Answer::refuse(400, "MCH_NOT_EXISTS", NO_MERCHANT, basis, format!("{field} is no merchant of the sandbox"))
+/// The refusal of a merchant that does not exist, or cannot exist.
+fn no_merchant(call: &Call<'_>, field: &str) -> Box<Answer> {
+    if call.text(field).bytes().all(|byte| byte.is_ascii_digit()) {
+        let why = format!("{field} is no merchant of the sandbox");
+        return Answer::refuse(400, "MCH_NOT_EXISTS", NO_MERCHANT, Basis::Documented, why);
+    }
+    let why = format!("{field} is no number");
+    Answer::refuse(400, "INVALID_REQUEST", "非法的商户号", Basis::Guess, why)
 }
 
 fn no_stock() -> Box<Answer> {

@@ -156,7 +156,7 @@ fn contradicts(request: &Value) -> bool {
 
 pub(super) fn create(call: &mut Call<'_>) -> Outcome {
     if !call.knows(&call.text("belong_merchant")) {
-        return Err(no_merchant("belong_merchant", Basis::Documented));
+        return Err(no_merchant(call, "belong_merchant"));
     }
     if !call.settings.favor_opened {
         let why = "the product is not opened (setting)";
@@ -211,7 +211,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
 fn find<'s>(call: &'s mut Call<'_>) -> Outcome<&'s mut Stock> {
     let (stock_id, creator) = (call.text("stock_id"), call.text("stock_creator_mchid"));
     if !call.knows(&creator) {
-        return Err(no_merchant("stock_creator_mchid", Basis::Documented));
+        return Err(no_merchant(call, "stock_creator_mchid"));
     }
     let (caller, now) = (call.caller, call.now);
     let stock = call.state.favor.stock(&stock_id, now).ok_or_else(no_stock)?;
@@ -355,7 +355,7 @@ fn describe(stock_id: &str, stock: &Stock) -> Value {
 pub(super) fn list(call: &mut Call<'_>) -> Outcome {
     let creator = call.text("stock_creator_mchid");
     if !call.knows(&creator) {
-        return Err(no_merchant("stock_creator_mchid", Basis::Documented));
+        return Err(no_merchant(call, "stock_creator_mchid"));
     }
     if creator != call.caller {
         let why = "the stocks are another merchant's";

@@ -3,8 +3,8 @@
 use super::bundle::Target;
 use super::stock::{Stock, StockState, Usage};
 use super::{
-    Call, Deactivation, Done, Key, Owner, Page, ProductCoupons, check_app, find_stock, invalid, not_there, once,
-    seconds, wrong_state,
+    Call, Deactivation, Done, Key, Owner, Page, ProductCoupons, check_user, find_product, find_stock, invalid,
+    not_there, once, seconds, wrong_state,
 };
 use crate::ambient::{Ambient, day, time_text};
 use crate::answer::{Answer, Outcome};
@@ -322,7 +322,7 @@ fn hand_out_next(state: &mut ProductCoupons, means: &mut Means<'_>, set_id: &str
 
 /// The gift that a request asks for.
 fn gift(call: &mut Call<'_>, channel: &str) -> Outcome<Gift> {
-    check_app(call, &call.text("appid"))?;
+    check_user(call)?;
     let (owner, target) = (Owner::of(call)?, Target::of(call)?);
     let extra = |name: &str| Some((name.to_owned(), call.request.get(name)?.clone()));
     Ok(Gift {
@@ -500,10 +500,13 @@ fn describe_set(state: &mut ProductCoupons, set_id: &str, now: i64) -> Value {
 }
 
 pub(super) fn list(call: &mut Call<'_>) -> Outcome {
-    check_app(call, &call.text("appid"))?;
+    check_user(call)?;
     let (owner, page, now) = (Owner::of(call)?, Page::of(call)?, call.now);
     let wanted = ["product_coupon_id", "stock_id", "coupon_state", "user_coupon_bundle_id"].map(|name| call.text(name));
     let [product_id, stock_id, coupon_state, set_id] = &wanted;
+    if !product_id.is_empty() {
+        find_product(call)?;
+    }
     let openid = call.text("openid");
     let state = &mut call.state.product_coupon;
     let keys = state.users.get(&openid).cloned().unwrap_or_default();
@@ -527,7 +530,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Outcome {
 
 /// Stock and code of the coupon that the request names: the user's, and the caller's to deal with.
 fn locate(call: &mut Call<'_>) -> Outcome<Key> {
-    check_app(call, &call.text("appid"))?;
+    check_user(call)?;
     let (stock_id, code, openid) = (call.text("stock_id"), call.text("coupon_code"), call.text("openid"));
     let coupon = find_stock(call, &stock_id)?.coupons.get(&code);
     if coupon.is_none_or(|coupon| coupon.openid != openid) {
@@ -665,7 +668,7 @@ pub(super) fn return_coupon(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(super) fn deactivate_bundle(call: &mut Call<'_>) -> Outcome {
-    check_app(call, &call.text("appid"))?;
+    check_user(call)?;
     let (owner, set_id) = (Owner::of(call)?, call.text("user_coupon_bundle_id"));
     let (bundle_id, openid) = (call.text("stock_bundle_id"), call.text("openid"));
     Target::of(call)?;

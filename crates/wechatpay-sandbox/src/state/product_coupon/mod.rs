@@ -149,6 +149,16 @@ fn wrong_state(why: &'static str) -> Box<Answer> {
     invalid(RULES, why)
 }
 
+/// Refuses apps and users that the settings name.
+fn check_user(call: &Call<'_>) -> Outcome<()> {
+    check_app(call, &call.text("appid"))?;
+    if call.settings.product_coupon_unknown_users.contains(&call.text("openid")) {
+        let why = "the openid is none of this app (setting)";
+        return Err(Answer::refuse(400, "PARAM_ERROR", "解析 OpenID 错误", Basis::Documented, why));
+    }
+    Ok(())
+}
+
 /// Refuses an app that the settings name.
 fn check_app(call: &Call<'_>, appid: &str) -> Outcome<()> {
     if call.settings.product_coupon_unbound_appids.iter().any(|unbound| unbound == appid) {

@@ -1,8 +1,12 @@
 //! No secret reaches a log: the tests write everything down at TRACE, say what is secret, and a search afterwards finds it in
 //! none of its forms.
 //!
-//! Whoever takes the keys of a sandbox ([`crate::road`]) starts the writing, a file for each process in the folder `leaks`
-//! where they are built. `cargo xtask ci` empties the folder before the tests and runs `search-leaks` after them.
+//! Whoever says that something is secret starts the writing, a file for each process in the folder `leaks` where the tests are
+//! built: the whole-road tests with the keys of a sandbox and what passes over the road, the protocol's own tests with their
+//! fixtures, the tests of the command with all that it prints. `cargo xtask ci` empties the folder before the tests and
+//! runs `search-leaks` after them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
 use aho_corasick::AhoCorasick;
 use base64::Engine;
@@ -13,7 +17,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use wechatpay_sandbox::Credentials;
 
 /// Shorter texts stand in logs by chance.
 const SHORTEST: usize = 8;
@@ -23,6 +26,7 @@ const SECRET_FIELDS: [&str; 5] = ["openid", "coupon_code", "coupon_code_list", "
 
 /// What this process writes.
 struct Record {
+    log: Mutex<File>,
     secrets: Mutex<(HashSet<Vec<u8>>, File)>,
 }
 
@@ -33,11 +37,12 @@ static RECORD: LazyLock<io::Result<Record>> = LazyLock::new(|| {
         let name = format!("{}.{kind}", std::process::id());
         OpenOptions::new().create(true).append(true).open(folder.join(name))
     };
-    let (log, secrets) = (Mutex::new(open("log")?), open("secrets")?);
+    let (log, secrets) = (open("log")?, open("secrets")?);
+    let writer = Mutex::new(log.try_clone()?);
     // A test that has a subscriber of its own looks through its log itself.
     let _ =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(log).try_init();
-    Ok(Record { secrets: Mutex::new((HashSet::new(), secrets)) })
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(writer).try_init();
+    Ok(Record { log: Mutex::new(log), secrets: Mutex::new((HashSet::new(), secrets)) })
 });
 
 /// The folder `leaks` where the programs are built; those of tests stand in `deps` there.
@@ -63,12 +68,16 @@ pub fn secret(bytes: &[u8]) {
     }
 }
 
-/// Says that these keys are secret: the APIv3 key, and pieces of what of the private key no certificate shows.
-pub fn keys(credentials: &Credentials) {
-    secret(credentials.apiv3_key.as_bytes());
-    for piece in pieces(&credentials.private_key_pem) {
-        secret(&piece);
-    }
+/// Says that a private key is secret: pieces of what of it no certificate shows.
+pub fn private_key(pem: &str) {
+    pieces(pem).iter().for_each(|piece| secret(piece));
+}
+
+/// Writes down what was said elsewhere than in the log of this process, to be searched as well.
+pub fn said(text: &str) {
+    let record = RECORD.as_ref().expect("the folder of logs");
+    let mut log = record.log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.write_all(text.as_bytes()).expect("written");
 }
 
 /// Pieces of a private key, each a line of its PEM; the modulus before them is public.
