@@ -108,7 +108,7 @@ async fn pair(client: &Client<Hyper>, stock: &str, mchid: &str, nth: u64, told: 
             return;
         }
     };
-    let asked = if nth % 2 == 0 {
+    let asked = if nth.is_multiple_of(2) {
         let get = GetUserCoupon::builder().openid(openid.as_str()).coupon_id(coupon.as_str()).appid(APPID).build();
         client.send(&get).await.map(drop)
     } else {
