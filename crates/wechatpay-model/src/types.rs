@@ -320,6 +320,10 @@ fn parse_rfc3339(text: &str) -> Option<Instant> {
     };
 
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    // A leap second is the last one of a day in UTC.
+    if second == 60 && seconds.rem_euclid(86_400) != 0 {
+        return None;
+    }
     Some(Instant { seconds, nanos })
 }
 
