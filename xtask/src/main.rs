@@ -5,8 +5,10 @@ mod check;
 mod ci;
 mod codegen;
 mod cost;
+mod fuzz;
 mod interop;
 mod limits;
+mod mutants;
 mod names;
 mod readme;
 mod rust;
@@ -38,6 +40,10 @@ Chores:
   model-cost       how long the compiler takes for the model, against plain structs of the same fields
   kill-sweep       kill uploads at a thousand points and compare what arrived with what was sent
   upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
+  fuzz [--seconds N] [TARGET…]
+                   the fuzz targets, a minute each, from the committed seeds
+  mutants [ARGUMENT…]
+                   mistakes put into signing, verifying, retry and journal, which tests must find
   interop          clients that others have written, in other languages, against the sandbox
   ci               everything that CI runs, in its order, up to the first failure
 
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
         ["sandbox-bench"] => ci::sandbox_bench(root),
         ["kill-sweep"] => upload::kill_sweep(root),
         ["upload-bench"] => upload::bench(root),
+        ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
+        ["mutants", arguments @ ..] => mutants::run(root, arguments),
         ["interop"] => interop::run(root),
         ["ci"] => ci::run(root),
         other => {
