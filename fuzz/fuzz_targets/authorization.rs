@@ -52,7 +52,8 @@ fuzz_target!(|input: &[u8]| {
     let naive = Naive::read(header);
     let message = |naive: &Naive| {
         let item = |name: &str| naive.items.get(name).cloned().unwrap_or_default();
-        [b"POST\n/v3/x?y=1\n", item("timestamp").as_bytes(), b"\n", item("nonce_str").as_bytes(), b"\n", body, b"\n"].concat()
+        [b"POST\n/v3/x?y=1\n", item("timestamp").as_bytes(), b"\n", item("nonce_str").as_bytes(), b"\n", body, b"\n"]
+            .concat()
     };
     let mut header = header.to_owned();
     if let Some(naive) = naive.as_ref().filter(|naive| naive.items.get("signature").is_some_and(|text| text == "@")) {
@@ -88,6 +89,10 @@ struct Naive {
 
 impl Naive {
     fn read(header: &str) -> Option<Self> {
+        // Other characters cannot stand in a header, or are no text there.
+        if !header.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+            return None;
+        }
         let (scheme, rest) = header.split_once(' ')?;
         let brand = match scheme {
             "WECHATPAY2-SHA256-RSA2048" => false,

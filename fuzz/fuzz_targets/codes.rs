@@ -45,7 +45,10 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
             Err(UploadError::Input(error)) => {
-                assert!(error.to_string().starts_with(['f', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']), "{error}");
+                assert!(
+                    error.to_string().starts_with(['f', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']),
+                    "{error}"
+                );
                 if let Some(naive) = naive {
                     match error {
                         InputError::Invalid { count, .. } => assert_eq!(count, naive.faulty),

@@ -103,7 +103,9 @@ impl Message {
 
     /// Whether any header of a signature is there.
     pub fn carries_signature(&self) -> bool {
-        ["timestamp", "nonce", "signature", "serial"].iter().any(|name| !self.values(&format!("wechatpay-{name}")).is_empty())
+        ["timestamp", "nonce", "signature", "serial"]
+            .iter()
+            .any(|name| !self.values(&format!("wechatpay-{name}")).is_empty())
     }
 
     /// Whether it must be believed: the rules, told in another way than the code under test tells them.
@@ -114,12 +116,9 @@ impl Message {
             }
             _ => None,
         };
-        let (Some(time), Some(_), Some(signature), Some(serial)) = (
-            one("wechatpay-timestamp"),
-            one("wechatpay-nonce"),
-            one("wechatpay-signature"),
-            one("wechatpay-serial"),
-        ) else {
+        let (Some(time), Some(_), Some(signature), Some(serial)) =
+            (one("wechatpay-timestamp"), one("wechatpay-nonce"), one("wechatpay-signature"), one("wechatpay-serial"))
+        else {
             return false;
         };
         let kind = match self.values("wechatpay-signature-type").len() {
@@ -128,7 +127,8 @@ impl Message {
         };
         let digits = time.strip_prefix(['+', '-']).unwrap_or(&time);
         let decimal = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let in_time = decimal && time.parse::<i128>().is_ok_and(|time| time.saturating_sub(NOW.into()).saturating_abs() <= 300);
+        let in_time =
+            decimal && time.parse::<i128>().is_ok_and(|time| time.saturating_sub(NOW.into()).saturating_abs() <= 300);
         // There is one way to write the right signature.
         let right = signature == STANDARD.encode(sign(&self.signed()));
         kind && in_time && right && trusts.key(&serial).is_some()

@@ -26,7 +26,7 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const MIB: usize = 1 << 20;
 /// More than any limit.
 const MUCH: usize = 40 * MIB;
-const CHUNK: [u8; 65_536] = [b' '; 65_536];
+static CHUNK: [u8; 65_536] = [b' '; 65_536];
 
 /// Most bytes that were held at once while this ran, beyond those that were held before.
 fn peak<T>(act: impl FnOnce() -> T) -> (usize, T) {

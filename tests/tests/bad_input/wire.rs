@@ -146,8 +146,15 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// The request as it travels: target, header fields and body, without any check. `None` if HTTP cannot carry a header.
-fn laid_out(spec: &Spec, request: &Value) -> Option<(String, Vec<(&'static str, HeaderValue)>, Vec<u8>)> {
+/// A request as it travels.
+struct LaidOut {
+    target: String,
+    headers: Vec<(&'static str, HeaderValue)>,
+    body: Vec<u8>,
+}
+
+/// Lays a request out without any check; `None` if HTTP cannot carry a header.
+fn laid_out(spec: &Spec, request: &Value) -> Option<LaidOut> {
     let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut fields: Map<String, Value> = request.as_object().cloned().unwrap_or_default();
     let segments = spec.path().split('/').map(|segment| {
@@ -169,7 +176,7 @@ fn laid_out(spec: &Spec, request: &Value) -> Option<(String, Vec<(&'static str, 
         }
     }
     let body = if spec.body() == Body::None { Vec::new() } else { Value::Object(fields).to_string().into_bytes() };
-    Some((target, headers, body))
+    Some(LaidOut { target, headers, body })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,7 +190,7 @@ async fn naughty_strings_past_the_check_get_a_documented_and_signed_answer() {
         else {
             panic!("{} has no example", spec.id());
         };
-        let mut requests = vec![example.request(), full(spec)];
+        let mut requests = [example.request(), full(spec)];
         // A field that the example does not have stands in the full request, where more is wrong.
         let shown = places(&requests[0]);
         for (which, request) in requests.iter_mut().enumerate() {
@@ -197,7 +204,7 @@ async fn naughty_strings_past_the_check_get_a_documented_and_signed_answer() {
                     next += 1;
                     let mut spoilt = request.clone();
                     *spoilt.pointer_mut(&place).expect("the place") = text.as_str().into();
-                    let Some((target, headers, body)) = laid_out(spec, &spoilt) else { continue };
+                    let Some(LaidOut { target, headers, body }) = laid_out(spec, &spoilt) else { continue };
                     match sender.send(spec, &target, &body, RIGHT, &headers).await {
                         Ok(_) => done += 1,
                         Err(Error::Api(refusal)) => {
