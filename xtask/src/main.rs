@@ -5,9 +5,11 @@ mod check;
 mod ci;
 mod codegen;
 mod cost;
+mod fuzz;
 mod interop;
 mod limits;
 mod measure;
+mod mutants;
 mod names;
 mod readme;
 mod rust;
@@ -40,6 +42,10 @@ Chores:
   upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
   bench            what a call costs, against the floor and other clients; renews benches/RESULTS.md and the chart
   soak             half an hour of calls and faults: memory, descriptors, ledger
+  fuzz [--seconds N] [TARGET…]
+                   the fuzz targets, a minute each, from the committed seeds
+  mutants [ARGUMENT…]
+                   mistakes put into signing, verifying, retry and journal, which tests must find
   interop          clients that others have written, in other languages, against the sandbox
   ci               everything that CI runs, in its order, up to the first failure
 
@@ -65,6 +71,8 @@ fn main() -> ExitCode {
         [program @ ("sandbox-bench" | "upload-bench" | "soak")] => measure::run(root, program),
         ["kill-sweep"] => measure::kill_sweep(root),
         ["bench"] => measure::calls(root),
+        ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
+        ["mutants", arguments @ ..] => mutants::run(root, arguments),
         ["interop"] => interop::run(root),
         ["ci"] => ci::run(root),
         other => {

@@ -320,6 +320,10 @@ fn parse_rfc3339(text: &str) -> Option<Instant> {
     };
 
     let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    // A leap second is the last one of a day in UTC.
+    if second == 60 && seconds.rem_euclid(86_400) != 0 {
+        return None;
+    }
     Some(Instant { seconds, nanos })
 }
 
@@ -395,10 +399,20 @@ mod tests {
             "2015-05-20T24:00:00+08:00",
             "2015-05-20T13:29:35+0800",
             "2015-05-20T13:29:35é+08:00",
+            "2016-12-31T23:58:60Z",
+            "2016-12-31T23:59:60+08:00",
         ] {
             let timestamp = Timestamp::new(text);
             assert_eq!(timestamp.instant(), None, "{text}");
             assert_eq!(timestamp.as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_leap_second_is_the_last_of_a_day() {
+        for text in ["2016-12-31T23:59:60Z", "2017-01-01T07:59:60+08:00", "2016-12-31T19:29:60.5-04:30"] {
+            let seconds = Timestamp::new(text).instant().map(|instant| instant.seconds);
+            assert_eq!(seconds, Some(1_483_228_800), "{text}");
         }
     }
 

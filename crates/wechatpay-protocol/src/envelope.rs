@@ -1,6 +1,7 @@
 //! What certificates and notifications share: JSON that is read without repeating its values, and sealed texts.
 
 use crate::crypto::{OpenError, Opener};
+use crate::object::Object;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -39,7 +40,7 @@ impl fmt::Display for ReadError {
 /// Reads one JSON document and nothing after it.
 pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ReadError> {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let value = serde_path_to_error::deserialize(&mut reader)
+    let value = serde_path_to_error::deserialize(Object(&mut reader))
         .map_err(|error| ReadError::new(&error.path().to_string(), problem(error.inner())))?;
     reader.end().map_err(|error| ReadError::new(".", problem(&error)))?;
     Ok(value)

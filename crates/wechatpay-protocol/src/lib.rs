@@ -51,6 +51,7 @@ mod envelope;
 mod error;
 mod identity;
 pub mod notification;
+mod object;
 mod observe;
 pub mod pages;
 mod refresh;

@@ -2,6 +2,7 @@
 
 use crate::crypto::{BRAND_RSA_SHA256, Decryptor, RSA_SHA256};
 use crate::error::{ApiError, BoxError, DecodeError, Error, Pending, Unverified, UnverifiedReason};
+use crate::object::Object;
 use crate::sensitive;
 use crate::trust::Verifier;
 use base64::Engine;
@@ -14,6 +15,10 @@ use serde_json::Value;
 use std::time::{Duration, UNIX_EPOCH};
 use wechatpay_model::operation::{Answer, ErrorRow, Spec};
 use wechatpay_model::{COMMON_ERRORS, ErrorCode};
+
+/// Most bytes of a refusal that are read as JSON, longer ones are kept as they are: anybody on the way may have written
+/// it, and read it takes up many times as much memory.
+const MOST_REFUSAL: usize = 256 << 10;
 
 /// Seconds by which the signing time of an answer may differ from the client's clock.
 pub const TOLERANCE: i64 = 300;
@@ -159,7 +164,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unv
 
 /// Reads what a refusal says, however little of the documented form it keeps.
 fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
-    let mut value = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+    let read = if body.len() <= MOST_REFUSAL { serde_json::from_slice::<Value>(&body).ok() } else { None };
+    let mut value = read.unwrap_or_default();
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (code, message) = (text(&value, "code"), text(&value, "message"));
     let detail = value.get_mut("detail").map(Value::take).filter(|detail| !detail.is_null());
@@ -245,7 +251,7 @@ fn read<'de, R: DeserializeOwned, D>(reader: D, verified: &Verified) -> Result<R
 where
     D: Deserializer<'de, Error = serde_json::Error>,
 {
-    serde_path_to_error::deserialize(reader)
+    serde_path_to_error::deserialize(Object(reader))
         .map_err(|error| unreadable(verified, &error.path().to_string(), error.into_inner()))
 }
 

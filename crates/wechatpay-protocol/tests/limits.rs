@@ -111,6 +111,17 @@ fn deep_json_is_a_typed_error_wherever_it_comes_from() {
 }
 
 #[test]
+fn a_refusal_beyond_any_use_is_kept_and_not_read() {
+    for (filling, code) in [(1 << 10, "PARAM_ERROR"), (255 << 10, "PARAM_ERROR"), (256 << 10, "")] {
+        let body = format!("{{\"code\":\"PARAM_ERROR\",\"message\":\"{}\"}}", "x".repeat(filling));
+        for outcome in outcomes(400, &body, &HeaderMap::new()) {
+            let Err(Error::Api(refusal)) = outcome else { panic!("{outcome:?}") };
+            assert_eq!((refusal.status, refusal.code.as_str(), refusal.body.len()), (400, code, body.len()));
+        }
+    }
+}
+
+#[test]
 fn what_was_sealed_may_be_deep_too() {
     let mut envelope: serde_json::Value = serde_json::from_slice(&Message::fixture("notification.json").body).unwrap();
     envelope["resource"]["ciphertext"] = platform::seal(*b"nT5kQ8vLx2Zc", "coupon", deep().as_bytes()).into();

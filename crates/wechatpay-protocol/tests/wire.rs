@@ -394,6 +394,8 @@ fn a_verified_answer_that_cannot_be_read_says_where() {
     for (body, path) in [
         (r#"{"start_time":"2015-05-20T13:29:35+08:00","stock_id":5}"#, "stock_id"),
         ("[]", "."),
+        // By position it would fit.
+        (r#"["2015-05-20T13:29:35+08:00","98065001"]"#, "."),
         ("", "."),
         (r#"{"start_time":"2015-05-20T13:29:35+08:00","stock_id":"5"} x"#, "the end of the body"),
     ] {

@@ -179,7 +179,6 @@ impl State {
 /// Calls that may be made up for at once.
 fn burst(rate: f64) -> NonZeroU32 {
     // Rates are far below the limits of the type.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let calls = (rate * SLACK.as_secs_f64()).ceil() as u32;
     NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN)
 }

@@ -6,6 +6,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 const MODEL: &str = "wechatpay-model";
+/// Lints of the root manifest, which every crate takes over, and the level below which they may not fall.
+const LINTS: &[(&str, &str)] = &[
+    ("unsafe_code", "forbid"),
+    ("unwrap_used", "deny"),
+    ("expect_used", "deny"),
+    ("panic", "deny"),
+    ("indexing_slicing", "deny"),
+];
 /// Features of the model without dependencies that are no family.
 const NO_FAMILY: &[&str] = &["default", "schemas"];
 
@@ -32,7 +40,17 @@ pub(super) fn check(root: &Path, metadata: &Metadata, findings: &mut Vec<String>
             }
         }
     }
+    lints(&read(&root.join("Cargo.toml"))?, findings);
     features(root, metadata, findings)
+}
+
+fn lints(manifest: &str, findings: &mut Vec<String>) {
+    for (lint, level) in LINTS.iter().filter(|(lint, level)| {
+        let wanted = format!("{lint} = \"{level}\"");
+        !manifest.lines().any(|line| line == wanted)
+    }) {
+        findings.push(format!("Cargo.toml: the workspace lacks the lint `{lint} = \"{level}\"`"));
+    }
 }
 
 /// One folder of schemas, one feature.
@@ -62,4 +80,19 @@ fn features(root: &Path, metadata: &Metadata, findings: &mut Vec<String>) -> any
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lint_that_is_weakened_is_found() {
+        let strict: String = LINTS.iter().map(|(lint, level)| format!("{lint} = \"{level}\"\n")).collect();
+        let mut findings = Vec::new();
+        lints(&strict, &mut findings);
+        assert_eq!(findings, [""; 0]);
+        lints(&strict.replace("forbid", "warn").replace("\npanic = \"deny\"", "\npanic = \"warn\""), &mut findings);
+        assert_eq!(findings.len(), 2, "{findings:?}");
+    }
 }

@@ -16,13 +16,18 @@ const FORBIDDEN: &[(&str, &str)] = &[
     (concat!("#[ign", "ore"), "a test that does not run"),
 ];
 
-/// Bytes as they came over the wire; whatever white space they have belongs there.
-const VERBATIM: &str = "tests/fixtures/";
+/// Bytes as they came over the wire, and inputs of the fuzzer; whatever white space they have belongs there.
+const VERBATIM: &[&str] = &["tests/fixtures/", "fuzz/seeds/"];
 
 /// No code of these crates knows an operation.
 const GENERAL: &[&str] =
     &["crates/wechatpay-protocol/src/", "crates/wechatpay-reqwest/src/", "crates/wechatpay-hyper/src/"];
 const OPERATION_PATH: &str = "/v3/marketing/";
+
+/// Code outside of tests does not switch off the lints that keep it from panicking.
+const PRODUCT: &str = "crates/";
+const NO_PANIC: &[&str] =
+    &["clippy::unwrap_used", "clippy::expect_used", "clippy::panic", "clippy::indexing_slicing", "unsafe_code"];
 
 pub(super) fn check(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     for path in listed(root)? {
@@ -48,7 +53,8 @@ fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 fn check_text(path: &str, text: &str, findings: &mut Vec<String>) {
-    let verbatim = path.contains(VERBATIM);
+    let verbatim = VERBATIM.iter().any(|folder| path.contains(folder));
+    let product = path.starts_with(PRODUCT) && path.contains("/src/");
     let general = GENERAL.iter().any(|folder| path.starts_with(folder));
     for (i, line) in text.lines().enumerate() {
         let mut found = |what: &str| findings.push(format!("{path}:{}: {what}", i + 1));
@@ -57,6 +63,9 @@ fn check_text(path: &str, text: &str, findings: &mut Vec<String>) {
         }
         if !verbatim && line.ends_with([' ', '\t', '\r']) {
             found("white space at the end of the line");
+        }
+        if product && let Some(lint) = NO_PANIC.iter().find(|lint| line.contains(*lint)) {
+            found(&format!("`{lint}`: it holds for all code but tests; make what can go wrong an error"));
         }
         if general && line.contains(OPERATION_PATH) {
             found(&format!(
@@ -93,6 +102,13 @@ mod tests {
         assert_eq!(findings("a.md", "x \ny\r\nz").len(), 2);
         assert!(findings("tests/fixtures/body.txt", "x \ny").is_empty());
         assert!(findings("a.md", "").is_empty());
+    }
+
+    #[test]
+    fn the_product_does_not_allow_itself_to_panic() {
+        let line = format!("#[allow({})]\n", NO_PANIC[0]);
+        assert_eq!(findings("crates/wechatpay-model/src/types.rs", &line).len(), 1);
+        assert!(findings("crates/wechatpay-model/tests/types.rs", &line).is_empty());
     }
 
     #[test]
