@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const GENERATED: &str = "crates/wechatpay-model/src/generated";
-const README: &str = "README.md";
 
 /// Whether the files are written, or only compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +29,11 @@ pub(crate) fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
             bail!("{} in the schema files; nothing was written", count(problems.len(), "problem"));
         }
     };
-    let text = std::fs::read_to_string(root.join(README)).with_context(|| format!("cannot read {README}"))?;
     let mut wanted: BTreeMap<String, String> = BTreeMap::new();
-    wanted.insert(README.to_owned(), readme::with_operations(&text, &generated.operations)?);
+    for (name, tables) in &generated.operations {
+        let text = std::fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"))?;
+        wanted.insert((*name).to_owned(), readme::with_operations(name, &text, tables)?);
+    }
     wanted.insert(format!("schemas/{OPERATION_SCHEMA}"), schema::operation_schema()?);
     wanted.insert(format!("schemas/{NOTIFICATION_SCHEMA}"), schema::notification_schema()?);
     wanted.extend(generated.files.into_iter().map(|(path, text)| (format!("{GENERATED}/{path}"), text)));
@@ -43,8 +44,8 @@ pub(crate) fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
 pub(crate) struct Generated {
     /// Rust and embedded files: path below `generated/` → text.
     pub files: BTreeMap<String, String>,
-    /// The tables of operations, in Markdown.
-    pub operations: String,
+    /// The tables of operations in Markdown, for each README.
+    pub operations: Vec<(&'static str, String)>,
 }
 
 /// Everything that is generated, or everything that is wrong with the schema files.
@@ -55,7 +56,8 @@ pub(crate) fn generate(files: &Files) -> anyhow::Result<Result<Generated, Vec<Pr
         check::check(&catalog, &mut problems);
     }
     if problems.is_empty() {
-        return Ok(Ok(Generated { files: rust::generate(&catalog)?, operations: readme::operations(&catalog) }));
+        let tables = readme::READMES.map(|(name, words)| (name, readme::operations(&catalog, &words)));
+        return Ok(Ok(Generated { files: rust::generate(&catalog)?, operations: tables.into() }));
     }
     problems.sort();
     Ok(Err(problems))

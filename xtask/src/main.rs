@@ -31,7 +31,7 @@ Chores of this repository.
 Usage: cargo xtask <CHORE>
 
 Chores:
-  codegen          make crates/wechatpay-model/src/generated and the tables of README.md from schemas/
+  codegen          make crates/wechatpay-model/src/generated and the tables of the READMEs from schemas/
   codegen --check  list every generated file that is stale, missing or no longer wanted
   tidy             check what the compiler does not: crate edges, features, house rules
   sandbox-bench    how fast the sandbox starts and answers, and whether its memory stays flat
