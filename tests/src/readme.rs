@@ -9,6 +9,15 @@ struct _WorkspaceInChinese;
 #[doc = include_str!("../../crates/wechatpay-model/README.md")]
 struct _Model;
 
+#[doc = include_str!("../../crates/wechatpay-protocol/README.md")]
+struct _Protocol;
+
+#[doc = include_str!("../../crates/wechatpay-reqwest/README.md")]
+struct _Reqwest;
+
+#[doc = include_str!("../../crates/wechatpay-hyper/README.md")]
+struct _Hyper;
+
 #[cfg(test)]
 mod tests {
     const ENGLISH: &str = include_str!("../../README.md");

@@ -37,7 +37,7 @@ pub(crate) fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
     wanted.insert(format!("schemas/{OPERATION_SCHEMA}"), schema::operation_schema()?);
     wanted.insert(format!("schemas/{NOTIFICATION_SCHEMA}"), schema::notification_schema()?);
     wanted.extend(generated.files.into_iter().map(|(path, text)| (format!("{GENERATED}/{path}"), text)));
-    settle(root, &wanted, mode)
+    settle_folder(root, GENERATED, &wanted, mode, "cargo xtask codegen")
 }
 
 /// What the schema files become.
@@ -63,8 +63,15 @@ pub(crate) fn generate(files: &Files) -> anyhow::Result<Result<Generated, Vec<Pr
     Ok(Err(problems))
 }
 
-/// The one place that decides between writing and checking.
-fn settle(root: &Path, wanted: &BTreeMap<String, String>, mode: Mode) -> anyhow::Result<()> {
+/// The one place that decides between writing and checking: path → text. What stands in `folder` and is not wanted goes;
+/// `remedy` is the command that writes.
+pub(crate) fn settle_folder(
+    root: &Path,
+    folder: &str,
+    wanted: &BTreeMap<String, String>,
+    mode: Mode,
+    remedy: &str,
+) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     for (path, text) in wanted {
         let full = root.join(path);
@@ -79,7 +86,7 @@ fn settle(root: &Path, wanted: &BTreeMap<String, String>, mode: Mode) -> anyhow:
         }
     }
     let mut there = BTreeSet::new();
-    walk(root, GENERATED, &mut there)?;
+    walk(root, folder, &mut there)?;
     for path in there.iter().filter(|path| !wanted.contains_key(*path)) {
         findings.push(format!("orphan: {path}"));
         if mode == Mode::Write {
@@ -94,7 +101,7 @@ fn settle(root: &Path, wanted: &BTreeMap<String, String>, mode: Mode) -> anyhow:
         Mode::Check if findings.is_empty() => println!("{} generated files are fresh", wanted.len()),
         Mode::Check => {
             let files = count(findings.len(), "generated file");
-            bail!("{files} not as the schemas say; run `cargo xtask codegen` and commit");
+            bail!("{files} not as the sources say; run `{remedy}` and commit");
         }
     }
     Ok(())

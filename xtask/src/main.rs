@@ -12,6 +12,7 @@ mod readme;
 mod rust;
 mod schema;
 mod source;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -39,6 +40,9 @@ Chores:
   kill-sweep       kill uploads at a thousand points and compare what arrived with what was sent
   upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
   interop          clients that others have written, in other languages, against the sandbox
+  supply           licences, features, the oldest compiler and versions, a bill of materials, the public API
+  api              write the public API of the libraries to docs/api
+  api --check      list every file there that is stale, missing or no longer wanted
   ci               everything that CI runs, in its order, up to the first failure
 
 A chore that finds something lists all of it and exits with 1.
@@ -64,6 +68,9 @@ fn main() -> ExitCode {
         ["kill-sweep"] => upload::kill_sweep(root),
         ["upload-bench"] => upload::bench(root),
         ["interop"] => interop::run(root),
+        ["supply"] => supply::run(root),
+        ["api"] => supply::api(root, Mode::Write),
+        ["api", "--check"] => supply::api(root, Mode::Check),
         ["ci"] => ci::run(root),
         other => {
             eprint!("{HELP}");
