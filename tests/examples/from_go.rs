@@ -1,5 +1,7 @@
 //! What a program over the official Go SDK becomes.
 
+#![allow(clippy::indexing_slicing, reason = "JSON is null where there is nothing")]
+
 mod start;
 
 use start::{Failure, merchant};
