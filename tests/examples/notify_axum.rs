@@ -1,7 +1,7 @@
-//! Receives notifications with axum: `POST /notify` on port 3000.
+//! Receives notifications with axum: `POST /notify` on port 3000 of this machine.
 //!
 //! WECHATPAY_APIV3_KEY holds the APIv3 key, WECHATPAY_PUBLIC_KEY_ID the id of WeChat Pay's public key and
-//! WECHATPAY_PUBLIC_KEY the path of its file.
+//! WECHATPAY_PUBLIC_KEY the path of its file. WECHATPAY_LISTEN is another address than 127.0.0.1:3000.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,7 +20,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let trust = Trust::new().with_public_key(std::env::var("WECHATPAY_PUBLIC_KEY_ID")?, key);
     let receiver = Receiver::new(trust, ApiV3Key::new(std::env::var("WECHATPAY_APIV3_KEY")?)?);
 
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let address = std::env::var("WECHATPAY_LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".to_owned());
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
     Ok(axum::serve(listener, app(receiver)).await?)
 }
 

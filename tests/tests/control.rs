@@ -41,8 +41,14 @@ fn get(sandbox: &Sandbox, path: &str) -> Value {
 /// One right call, and one whose body was signed in other words than it is sent; in its target a piece of HTML.
 async fn used() -> Sandbox {
     let sandbox = Sandbox::start().await.unwrap();
+    let target = "/v3/marketing/favor/coupon-stocks?x=%3Cscript%3E";
+    call_rightly_and_wrongly(&sandbox, target, &json!({"stock_name": "<script>document.title='owned'</script>"})).await;
+    sandbox
+}
+
+async fn call_rightly_and_wrongly(sandbox: &Sandbox, target: &str, body: &Value) {
     let get = GetStock::builder().stock_id("98065001").stock_creator_mchid("1900000001").build();
-    client(&sandbox, Hyper::new()).send(&get).await.unwrap_err();
+    client(sandbox, Hyper::new()).send(&get).await.unwrap_err();
     let credentials = sandbox.merchant();
     let hyper = Hyper::new();
     let rewriting = move |request: http::Request<bytes::Bytes>| {
@@ -52,12 +58,9 @@ async fn used() -> Sandbox {
         let hyper = hyper.clone();
         async move { wechatpay_protocol::Transport::call(&hyper, http::Request::from_parts(parts, body.into())).await }
     };
-    let wrong = Client::new(rewriting, merchant(&credentials), public_key(&credentials)).with_base_url(base(&sandbox));
-    let target = "/v3/marketing/favor/coupon-stocks?x=%3Cscript%3E";
-    let body = json!({"stock_name": "<script>document.title='owned'</script>"});
-    let error = wrong.post(target, &body).await.unwrap_err();
+    let wrong = Client::new(rewriting, merchant(&credentials), public_key(&credentials)).with_base_url(base(sandbox));
+    let error = wrong.post(target, body).await.unwrap_err();
     assert_eq!(error.status(), Some(401), "{error}");
-    sandbox
 }
 
 fn post(sandbox: &Sandbox, path: &str, body: &Value) -> Value {
@@ -323,12 +326,20 @@ async fn the_page_shows_why_a_signature_failed() {
             "{html}"
         );
     }
-    for (name, size) in [("wide", "--window-size=1200,1500"), ("narrow", "--window-size=500,1600")] {
+    let picture = |name: &str, size: &str| {
         let file = target.join(format!("{name}.png"));
         let _ = std::fs::remove_file(&file);
         chromium(&[&format!("--screenshot={}", file.display()), size]);
         let picture = std::fs::read(&file).unwrap();
         assert!(picture.starts_with(b"\x89PNG") && picture.len() > 20_000, "{}", file.display());
-    }
+    };
+    picture("wide", "--window-size=1200,1500");
+    picture("narrow", "--window-size=500,1600");
+    // The one in docs/: see CONTRIBUTING.md.
+    sandbox.reset();
+    client(&sandbox, Hyper::new()).get("/v3/certificates").await.unwrap();
+    let body = json!({"stock_name": "Ten off 100", "out_request_no": "campaign-1"});
+    call_rightly_and_wrongly(&sandbox, "/v3/marketing/favor/coupon-stocks", &body).await;
+    picture("docs", "--window-size=1200,1000");
     let _ = std::fs::remove_dir_all(profile);
 }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const GENERATED: &str = "crates/wechatpay-model/src/generated";
-const README: &str = "README.md";
 
 /// Whether the files are written, or only compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,21 +29,23 @@ pub(crate) fn run(root: &Path, mode: Mode) -> anyhow::Result<()> {
             bail!("{} in the schema files; nothing was written", count(problems.len(), "problem"));
         }
     };
-    let text = std::fs::read_to_string(root.join(README)).with_context(|| format!("cannot read {README}"))?;
     let mut wanted: BTreeMap<String, String> = BTreeMap::new();
-    wanted.insert(README.to_owned(), readme::with_operations(&text, &generated.operations)?);
+    for (name, tables) in &generated.operations {
+        let text = std::fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"))?;
+        wanted.insert((*name).to_owned(), readme::with_operations(name, &text, tables)?);
+    }
     wanted.insert(format!("schemas/{OPERATION_SCHEMA}"), schema::operation_schema()?);
     wanted.insert(format!("schemas/{NOTIFICATION_SCHEMA}"), schema::notification_schema()?);
     wanted.extend(generated.files.into_iter().map(|(path, text)| (format!("{GENERATED}/{path}"), text)));
-    settle(root, &wanted, mode)
+    settle_folder(root, GENERATED, &wanted, mode, "cargo xtask codegen")
 }
 
 /// What the schema files become.
 pub(crate) struct Generated {
     /// Rust and embedded files: path below `generated/` → text.
     pub files: BTreeMap<String, String>,
-    /// The tables of operations, in Markdown.
-    pub operations: String,
+    /// The tables of operations in Markdown, for each README.
+    pub operations: Vec<(&'static str, String)>,
 }
 
 /// Everything that is generated, or everything that is wrong with the schema files.
@@ -55,14 +56,22 @@ pub(crate) fn generate(files: &Files) -> anyhow::Result<Result<Generated, Vec<Pr
         check::check(&catalog, &mut problems);
     }
     if problems.is_empty() {
-        return Ok(Ok(Generated { files: rust::generate(&catalog)?, operations: readme::operations(&catalog) }));
+        let tables = readme::READMES.map(|(name, words)| (name, readme::operations(&catalog, &words)));
+        return Ok(Ok(Generated { files: rust::generate(&catalog)?, operations: tables.into() }));
     }
     problems.sort();
     Ok(Err(problems))
 }
 
-/// The one place that decides between writing and checking.
-fn settle(root: &Path, wanted: &BTreeMap<String, String>, mode: Mode) -> anyhow::Result<()> {
+/// The one place that decides between writing and checking: path → text. What stands in `folder` and is not wanted goes;
+/// `remedy` is the command that writes.
+pub(crate) fn settle_folder(
+    root: &Path,
+    folder: &str,
+    wanted: &BTreeMap<String, String>,
+    mode: Mode,
+    remedy: &str,
+) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     for (path, text) in wanted {
         let full = root.join(path);
@@ -77,7 +86,7 @@ fn settle(root: &Path, wanted: &BTreeMap<String, String>, mode: Mode) -> anyhow:
         }
     }
     let mut there = BTreeSet::new();
-    walk(root, GENERATED, &mut there)?;
+    walk(root, folder, &mut there)?;
     for path in there.iter().filter(|path| !wanted.contains_key(*path)) {
         findings.push(format!("orphan: {path}"));
         if mode == Mode::Write {
@@ -92,7 +101,7 @@ fn settle(root: &Path, wanted: &BTreeMap<String, String>, mode: Mode) -> anyhow:
         Mode::Check if findings.is_empty() => println!("{} generated files are fresh", wanted.len()),
         Mode::Check => {
             let files = count(findings.len(), "generated file");
-            bail!("{files} not as the schemas say; run `cargo xtask codegen` and commit");
+            bail!("{files} not as the sources say; run `{remedy}` and commit");
         }
     }
     Ok(())

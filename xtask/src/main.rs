@@ -15,6 +15,7 @@ mod readme;
 mod rust;
 mod schema;
 mod source;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -33,7 +34,7 @@ Chores of this repository.
 Usage: cargo xtask <CHORE>
 
 Chores:
-  codegen          make crates/wechatpay-model/src/generated and the tables of README.md from schemas/
+  codegen          make crates/wechatpay-model/src/generated and the tables of the READMEs from schemas/
   codegen --check  list every generated file that is stale, missing or no longer wanted
   tidy             check what the compiler does not: crate edges, features, house rules
   sandbox-bench    how fast the sandbox starts and answers, and whether its memory stays flat
@@ -47,6 +48,9 @@ Chores:
   mutants [ARGUMENT…]
                    mistakes put into signing, verifying, retry and journal, which tests must find
   interop          clients that others have written, in other languages, against the sandbox
+  supply           licences, features, the oldest compiler and versions, a bill of materials, the public API
+  api              write the public API of the libraries to docs/api
+  api --check      list every file there that is stale, missing or no longer wanted
   ci               everything that CI runs, in its order, up to the first failure
 
 A chore that finds something lists all of it and exits with 1.
@@ -74,6 +78,9 @@ fn main() -> ExitCode {
         ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
         ["mutants", arguments @ ..] => mutants::run(root, arguments),
         ["interop"] => interop::run(root),
+        ["supply"] => supply::run(root),
+        ["api"] => supply::api(root, Mode::Write),
+        ["api", "--check"] => supply::api(root, Mode::Check),
         ["ci"] => ci::run(root),
         other => {
             eprint!("{HELP}");

@@ -1,7 +1,6 @@
-//! The tables of operations in the README.
+//! The tables of operations in the READMEs.
 
 use crate::catalog::{Catalog, Family};
-use crate::codegen::count;
 use crate::rust::method;
 use anyhow::Context as _;
 use std::fmt::Write as _;
@@ -9,13 +8,41 @@ use std::fmt::Write as _;
 const BEGIN: &str = "<!-- operations -->\n";
 const END: &str = "<!-- /operations -->";
 
-/// The text with the tables between the two marks.
-pub(crate) fn with_operations(text: &str, tables: &str) -> anyhow::Result<String> {
+/// The files that have them, and how each is written.
+pub(crate) const READMES: [(&str, Words); 2] = [
+    (
+        "README.md",
+        Words {
+            summary: |title, title_zh, count| {
+                format!("{title} ({title_zh}), {}", crate::codegen::count(count, "operation"))
+            },
+            head: "| id | method and path | what it does | 标题 |\n|---|---|---|---|",
+            titles: |title, title_zh| format!("{title} | {title_zh}"),
+        },
+    ),
+    (
+        "README.zh-CN.md",
+        Words {
+            summary: |_, title_zh, count| format!("{title_zh}，{count} 个接口"),
+            head: "| id | 方法和路径 | 接口 |\n|---|---|---|",
+            titles: |_, title_zh| title_zh.to_owned(),
+        },
+    ),
+];
+
+/// What differs between the languages.
+pub(crate) struct Words {
+    /// A family: its two titles, and how many operations it has.
+    summary: fn(&str, &str, usize) -> String,
+    head: &'static str,
+    /// The last cells of an operation, from its two titles.
+    titles: fn(&str, &str) -> String,
+}
+
+/// The text of the file `name` with the tables between the two marks.
+pub(crate) fn with_operations(name: &str, text: &str, tables: &str) -> anyhow::Result<String> {
     let missing = || {
-        format!(
-            "README.md has no line `{}` with a line `{END}` below it; add both where the tables belong",
-            BEGIN.trim()
-        )
+        format!("{name} has no line `{}` with a line `{END}` below it; add both where the tables belong", BEGIN.trim())
     };
     let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
     let (_, after) = rest.split_once(END).with_context(missing)?;
@@ -23,30 +50,19 @@ pub(crate) fn with_operations(text: &str, tables: &str) -> anyhow::Result<String
 }
 
 /// One table for each family.
-pub(crate) fn operations(catalog: &Catalog) -> String {
-    catalog.families.iter().filter(|family| !family.operations.is_empty()).map(table).collect()
+pub(crate) fn operations(catalog: &Catalog, words: &Words) -> String {
+    let families = catalog.families.iter().filter(|family| !family.operations.is_empty());
+    families.map(|family| table(family, words)).collect()
 }
 
-fn table(family: &Family) -> String {
-    let (title, title_zh) = (cell(&family.types.title), cell(&family.types.title_zh));
-    let operations = count(family.operations.len(), "operation");
-    let mut out = format!(
-        "\n<details><summary><code>{}</code>: {title} ({title_zh}), {operations}</summary>\n\n\
-         | id | method and path | what it does | 标题 |\n|---|---|---|---|\n",
-        family.name
-    );
+fn table(family: &Family, words: &Words) -> String {
+    let summary = (words.summary)(&cell(&family.types.title), &cell(&family.types.title_zh), family.operations.len());
+    let mut out = format!("\n<details><summary><code>{}</code>: {summary}</summary>\n\n{}\n", family.name, words.head);
     for operation in &family.operations {
         let data = &operation.data;
+        let titles = (words.titles)(&cell(&data.title), &cell(&data.title_zh));
         // Writing to a string does not fail.
-        let _ = writeln!(
-            out,
-            "| `{}` | `{} {}` | {} | {} |",
-            data.id,
-            method(data.method),
-            data.path,
-            cell(&data.title),
-            cell(&data.title_zh)
-        );
+        let _ = writeln!(out, "| `{}` | `{} {}` | {titles} |", data.id, method(data.method), data.path);
     }
     out + "\n</details>\n"
 }
@@ -63,12 +79,12 @@ mod tests {
     #[test]
     fn the_tables_stand_between_the_marks() {
         let text = "# a\n<!-- operations -->\nold\n<!-- /operations -->\nb\n";
-        let new = with_operations(text, "new\n").unwrap();
+        let new = with_operations("a.md", text, "new\n").unwrap();
         assert_eq!(new, "# a\n<!-- operations -->\nnew\n<!-- /operations -->\nb\n");
-        assert_eq!(with_operations(&new, "new\n").unwrap(), new);
+        assert_eq!(with_operations("a.md", &new, "new\n").unwrap(), new);
         for text in ["", "<!-- operations -->\n", "<!-- /operations -->\n<!-- operations -->\n"] {
-            let error = with_operations(text, "new").unwrap_err().to_string();
-            assert!(error.starts_with("README.md has no line `<!-- operations -->`"), "{error}");
+            let error = with_operations("a.md", text, "new").unwrap_err().to_string();
+            assert!(error.starts_with("a.md has no line `<!-- operations -->`"), "{error}");
         }
     }
 }

@@ -111,7 +111,7 @@ fn rules() {
             Ok(generated) => generated,
             Err(problems) => panic!("{name}: {problems:#?}"),
         };
-        generated.files.insert("README.md".to_owned(), generated.operations);
+        generated.files.extend(generated.operations.into_iter().map(|(name, tables)| (name.to_owned(), tables)));
         let shown = show.iter().map(|file| {
             let file = file.as_str().unwrap();
             let text = generated.files.get(file).unwrap_or_else(|| panic!("{name}: there is no {file}"));

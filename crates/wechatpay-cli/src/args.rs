@@ -103,6 +103,7 @@ pub(crate) enum Command {
     ExplainSignature(ExplainSignature),
     Trigger(Trigger),
     Completions(Completions),
+    Man(Man),
 }
 
 /// Run the documents' own examples against a sandbox in this process, over real HTTP
@@ -641,6 +642,16 @@ Examples:
   wechatpay completions fish > ~/.config/fish/completions/wechatpay.fish")]
 pub(crate) struct Completions {
     pub(crate) shell: Shell,
+}
+
+/// Write the manual pages, one for each command
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  wechatpay man ~/.local/share/man/man1 && man wechatpay-call")]
+pub(crate) struct Man {
+    /// Folder for them; made if it is not there
+    pub(crate) dir: PathBuf,
 }
 
 /// How requests travel.

@@ -43,6 +43,7 @@ fn run(command: Command, output: &Output) -> output::Result {
         Command::ExplainSignature(args) => commands::explain::run(&args, output),
         Command::Trigger(args) => commands::trigger::run(&args, output),
         Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
     }
 }
 

@@ -121,7 +121,7 @@ pub struct Changed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// Its serial number.
+    /// Its serial number, in upper-case hex as WeChat Pay names it.
     pub serial: String,
     /// The algorithm of its sealing or of its key.
     pub algorithm: String,

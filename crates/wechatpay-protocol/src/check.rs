@@ -11,7 +11,7 @@ use wechatpay_model::types::{Instant, Timestamp};
 /// What rules may need to know beside the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// Unix time in seconds.
+    /// Unix time in seconds, by which rules like "not in the past" are judged.
     pub now: i64,
     /// Merchant id of the caller.
     pub mchid: &'a str,
@@ -20,7 +20,7 @@ pub struct Context<'a> {
 /// One thing that is wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// JSON pointer to the place.
+    /// JSON pointer to the place in the request, RFC 6901; empty for the whole of it.
     pub pointer: String,
     /// Which kind of limit is broken.
     pub kind: ViolationKind,

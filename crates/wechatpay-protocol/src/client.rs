@@ -36,13 +36,13 @@ const MOST_HEADERS: usize = 256;
 /// Most bytes of all headers of an answer together.
 const HEADER_LIMIT: usize = 64 << 10;
 
-/// A verified answer.
+/// A verified answer: its signature fits its raw bytes, and is at most 300 seconds old.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Reply<R> {
-    /// What it says.
+    /// What it says, read leniently: unknown fields are left out, unknown values of enums are kept as text.
     pub value: R,
-    /// HTTP status.
+    /// HTTP status, 2xx but never 202, which is [`Error::Pending`].
     pub status: u16,
     /// The `Request-ID` header, to be named to WeChat Pay's support.
     pub request_id: Option<String>,
@@ -62,6 +62,8 @@ pub type BlockingClient<T> = Caller<T, dyn Signer, dyn BlockingTimer>;
 ///
 /// Clones are cheap and share the transport, and so do clients of other merchants made with
 /// `for_identity`: one pool of connections serves them all.
+///
+/// Of an answer 8 MiB are read at most, and 256 headers of 64 KiB together; more is a broken transport.
 pub struct Caller<T, S: ?Sized, W: ?Sized> {
     transport: Arc<T>,
     identity: Identity<S>,
@@ -172,12 +174,12 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
         Self { decryptor: Some(Arc::new(decryptor)), ..self }
     }
 
-    /// Who calls.
+    /// Who calls: the merchant or brand whose key signs.
     pub fn identity(&self) -> &Identity<S> {
         &self.identity
     }
 
-    /// Where calls go.
+    /// The host that calls go to first; backups are asked only when a repeat is due.
     pub fn base_url(&self) -> &BaseUrl {
         &self.base
     }

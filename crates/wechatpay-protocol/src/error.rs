@@ -135,7 +135,7 @@ impl Error {
         }
     }
 
-    /// Error code of a refusal.
+    /// Error code of a refusal, as the answer spells it: `RESOURCE_NOT_EXISTS`. Empty where its body names none.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Api(error) => Some(error.code.as_str()),
@@ -239,7 +239,7 @@ pub struct ApiError {
     pub status: u16,
     /// Error code; empty where the body names none, such as a gateway's HTML page.
     pub code: ErrorCode,
-    /// WeChat Pay's message.
+    /// WeChat Pay's message, for people: its wording changes, so decide by the code.
     pub message: String,
     /// The raw `detail` value. It may repeat values of the request, so it is in no `Debug`.
     pub detail: Option<Value>,
@@ -335,7 +335,7 @@ impl fmt::Debug for ApiError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unverified {
-    /// Why.
+    /// Why it is not believed.
     pub reason: UnverifiedReason,
     /// HTTP status that the answer claims.
     pub status: u16,
@@ -417,13 +417,13 @@ impl fmt::Display for Unverified {
 pub struct OutcomeUnknown {
     /// Id of the operation, or `raw`.
     pub operation: String,
-    /// HTTP method.
+    /// HTTP method as sent.
     pub method: http::Method,
     /// Path and query as sent. They may hold an openid or a coupon code, so they are in no `Debug`.
     pub target: String,
-    /// Body as sent.
+    /// Body as sent. It may hold openids or coupon codes, so it is in no `Debug`.
     pub body: Bytes,
-    /// What happened.
+    /// What happened to the last attempt.
     pub source: Error,
 }
 

@@ -20,7 +20,7 @@ impl<S> Merchant<S> {
 }
 
 impl<S: ?Sized> Merchant<S> {
-    /// Merchant id.
+    /// Merchant id (商户号).
     pub fn mchid(&self) -> &MchId {
         &self.mchid
     }
@@ -52,7 +52,7 @@ impl<S> Brand<S> {
 }
 
 impl<S: ?Sized> Brand<S> {
-    /// Brand id.
+    /// Brand id (品牌 ID).
     pub fn brand_id(&self) -> &str {
         &self.brand_id
     }

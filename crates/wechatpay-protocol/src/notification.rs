@@ -131,7 +131,7 @@ struct Envelope {
     resource: Sealed,
 }
 
-/// A genuine notification.
+/// A genuine notification: verified, and opened with the APIv3 key.
 #[derive(Debug)]
 #[must_use]
 pub enum Received {
@@ -147,7 +147,7 @@ pub enum Received {
 pub struct Event {
     /// Its own id; all repeats of an event have the same.
     pub id: String,
-    /// When it was made.
+    /// When WeChat Pay made it; repeats keep it, and events may arrive in another order.
     pub create_time: Timestamp,
     /// What happened, such as `COUPON.USE`.
     pub event_type: String,

@@ -4,7 +4,7 @@ use crate::error::{Error, Executed};
 use crate::response::Verified;
 use std::time::Duration;
 
-/// Is told of every attempt.
+/// Is told of every attempt, repeats included: counters and histograms. A closure over [`Report`] is one.
 pub trait Observer: Send + Sync {
     /// An attempt has ended, well or badly. Runs on the calling task: be quick.
     fn attempted(&self, report: &Report<'_>);
@@ -16,7 +16,7 @@ impl<F: Fn(&Report<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// One attempt.
+/// One attempt, as an [`Observer`] hears of it. It holds no body, no key and no value of the request.
 #[derive(Debug)]
 pub struct Report<'a> {
     pub(crate) operation: &'a str,
@@ -57,7 +57,7 @@ impl Report<'_> {
         }
     }
 
-    /// The error, if it is one.
+    /// Why the attempt failed, if it did. The call may succeed all the same, with a later attempt.
     pub fn error(&self) -> Option<&Error> {
         self.outcome.err()
     }

@@ -252,7 +252,7 @@ fn multipart_type() -> HeaderValue {
 pub struct File<'a> {
     /// Its name; the extension decides the content type.
     pub name: &'a str,
-    /// Its bytes.
+    /// Its bytes, sent as they are; limits of size and type belong to the operation.
     pub bytes: &'a [u8],
 }
 

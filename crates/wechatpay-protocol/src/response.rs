@@ -43,7 +43,7 @@ pub struct Verified {
     pub request_id: Option<String>,
     /// Serial of the key that signed it.
     pub serial: String,
-    /// The raw body.
+    /// The raw body: the very bytes that were signed.
     pub body: Bytes,
 }
 

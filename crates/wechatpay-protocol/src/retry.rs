@@ -42,15 +42,16 @@ impl<F: Fn(Duration) + Send + Sync> BlockingTimer for F {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// Most attempts, the first one included.
+    /// Most attempts, the first one included. Default 4.
     pub attempts: u32,
-    /// Pause after the first attempt; it doubles with each further one. Half of it is left to chance.
+    /// Pause after the first attempt; it doubles with each further one. Half of it is left to chance. Default 200 ms.
     pub pause: Duration,
-    /// Longest pause, unless the server asks for more by `Retry-After`.
+    /// Longest pause, unless the server asks for more by `Retry-After`. Default ten seconds.
     pub longest_pause: Duration,
-    /// Time for one attempt.
+    /// Time for one attempt, from signing to the end of the body. Default ten seconds.
     pub attempt_timeout: Duration,
-    /// Time for the whole call, pauses included. No attempt begins after it, and the last one is cut off by it.
+    /// Time for the whole call, pauses included. No attempt begins after it, and the last one is cut off by it. Default
+    /// one minute.
     pub deadline: Duration,
 }
 

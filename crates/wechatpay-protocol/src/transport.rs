@@ -127,7 +127,7 @@ impl TransportError {
         Self { kind: TransportErrorKind::Connect, sent: Sent::No, source: source.into() }
     }
 
-    /// How it failed.
+    /// At which stage it failed.
     pub fn kind(&self) -> TransportErrorKind {
         self.kind
     }

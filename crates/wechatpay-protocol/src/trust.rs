@@ -29,7 +29,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Trusts nobody yet.
+    /// Trusts nobody yet: every answer is an unknown serial until a key is added.
     pub fn new() -> Self {
         Self::default()
     }

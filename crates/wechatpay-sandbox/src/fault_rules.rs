@@ -39,7 +39,7 @@ pub struct FaultRule {
 }
 
 impl FaultRule {
-    /// Applies to every request.
+    /// Applies this fault, `NAME[=argument]`, to every request. Whether it is one shows when the rule is added.
     pub fn new(fault: impl Into<String>) -> Self {
         Self { fault: fault.into(), operation: None, nth: None, probability: None, times: None, seed: None }
     }

@@ -15,7 +15,7 @@ const HEADER: &str = "x-sandbox-fault";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultKind {
-    /// Its name.
+    /// Its name, as rules and the header `X-Sandbox-Fault` spell it.
     pub name: &'static str,
     /// What may follow the name; what is in brackets may be left out.
     pub argument: &'static str,
@@ -29,7 +29,7 @@ const fn kind(name: &'static str, argument: &'static str, acts: bool, meaning: &
     FaultKind { name, argument, acts, meaning }
 }
 
-/// All faults.
+/// All faults that a request can ask for or a rule can apply.
 #[rustfmt::skip]
 pub const FAULTS: &[FaultKind] = &[
     kind("refuse", "", false, "the connection closes (FIN) without a byte"),

@@ -303,7 +303,7 @@ impl Sandbox {
         self.api.world().log.newest().cloned().collect()
     }
 
-    /// The newest request.
+    /// The newest request; none after a reset.
     pub fn last_request(&self) -> Option<Exchange> {
         self.api.world().log.newest().next().cloned()
     }
@@ -324,7 +324,7 @@ impl Sandbox {
         courier::settled(&self.api).await;
     }
 
-    /// The settings now.
+    /// The settings now, to be changed with [`Settings::with`] and put back.
     pub fn settings(&self) -> Settings {
         self.api.world().settings.clone()
     }
@@ -347,7 +347,7 @@ impl Sandbox {
         self.api.world().faults.all().to_vec()
     }
 
-    /// Removes all fault rules.
+    /// Removes all fault rules; their counts are gone with them.
     pub fn clear_faults(&self) {
         self.api.world().faults.remove(None);
     }

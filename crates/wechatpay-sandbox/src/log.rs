@@ -98,11 +98,11 @@ pub struct Exchange {
     pub checks: Checks,
     /// On what the answer rests.
     pub basis: Basis,
-    /// Why this answer.
+    /// Why this answer, in a sentence for people.
     pub why: String,
     /// Everything that is wrong with the request; at most fifty.
     pub violations: Vec<Violation>,
-    /// The fault that was applied.
+    /// The fault that was applied, if any.
     pub fault: Option<String>,
     /// Id of the rule that applied it; none where the request itself named the fault.
     pub rule: Option<u64>,

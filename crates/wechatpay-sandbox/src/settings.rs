@@ -254,7 +254,7 @@ impl Default for Settings {
     }
 }
 
-/// What signs an answer.
+/// Which key of the platform signs an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -335,7 +335,7 @@ pub enum OtherSenders {
     Allowed,
 }
 
-/// What an offset counts.
+/// What the `offset` of a list counts: the documents contradict each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -48,7 +48,7 @@ pub struct Listing {
     pub spec: &'static Spec,
     /// Field of an item that holds the code.
     pub code: &'static str,
-    /// Items to ask for on a page.
+    /// Items to ask for on a page, at most what the operation allows.
     pub page: u32,
 }
 
@@ -86,7 +86,7 @@ impl Endpoint {
         listing: None,
     };
 
-    /// All of them.
+    /// Both of them.
     pub const ALL: &[Self] = &[Self::BUSIFAVOR, Self::PRODUCT_COUPON];
 
     /// The one with this operation.

@@ -106,11 +106,11 @@ pub enum Ended {
     Stopped(Box<Error>),
 }
 
-/// What came of an upload.
+/// What came of a run of an upload.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished {
-    /// How it ended.
+    /// How the run ended; only [`Ended::Complete`] means that nothing is left to do.
     pub ended: Ended,
     /// Everything about each batch and code.
     pub journal: Journal,
@@ -138,7 +138,8 @@ impl<T: Transport> Uploader<T> {
         Self { client, job, options: Options::default(), timer: Arc::new(timer), stamper: Arc::new(SystemStamper) }
     }
 
-    /// Goes about it another way.
+    /// Goes about it another way: concurrency, rate, retries. Nothing of it changes the plan, so it may differ from run to
+    /// run.
     #[must_use]
     pub fn with_options(self, options: Options) -> Self {
         Self { options, ..self }

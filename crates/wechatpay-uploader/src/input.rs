@@ -22,7 +22,7 @@ const LONGEST_ROW: u64 = 1 << 20;
 /// Most files of one input.
 const MOST_FILES: usize = u16::MAX as usize;
 
-/// How codes stand in a file.
+/// How codes stand in a file. UTF-8, with or without a byte order mark; gzip is told by its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -36,10 +36,10 @@ pub enum Format {
     },
 }
 
-/// A file with codes.
+/// A file with codes, which is read several times and must not change meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// Where it is.
+    /// Where it is. It may move between runs; what counts is its content.
     pub path: PathBuf,
     /// What messages and reports call it.
     pub name: String,

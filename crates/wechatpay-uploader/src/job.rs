@@ -31,7 +31,7 @@ pub struct Job {
 pub struct Planned {
     /// Distinct codes.
     pub codes: u64,
-    /// Calls that they take.
+    /// Calls that they take: 200 codes each, where the operation allows that.
     pub batches: u64,
     /// Lines that repeat a code, which are not sent.
     pub duplicates: u64,
@@ -41,7 +41,7 @@ pub struct Planned {
     pub empty_lines: u64,
     /// What all request numbers begin with.
     pub numbers: String,
-    /// Digest of the input.
+    /// Digest of the input's content, in hex.
     pub digest: String,
     /// What a person should know.
     pub notes: Vec<String>,

@@ -44,7 +44,7 @@ pub struct Header {
     format: u32,
     /// Id of the operation.
     pub operation: String,
-    /// Host.
+    /// Host that they are sent to, as the client names it.
     pub base_url: String,
     /// Merchant id.
     pub mchid: String,
@@ -53,7 +53,7 @@ pub struct Header {
     /// How the codes stand in the files.
     pub input_format: Format,
     pub(crate) files: Vec<Seen>,
-    /// Digest of the input.
+    /// Digest of the input's content, in hex: the same content may go on, other content may not.
     pub digest: String,
     /// What all request numbers begin with.
     pub numbers: String,
@@ -219,13 +219,13 @@ pub(crate) struct Outcome {
 pub struct Totals {
     /// Distinct codes.
     pub codes: u64,
-    /// Brought by this upload.
+    /// Brought by this upload, in this run or an earlier one.
     pub uploaded: u64,
-    /// There before this upload.
+    /// There before this upload, so that they are not its own.
     pub existed: u64,
     /// Refused, one by one or with their batch.
     pub refused: u64,
-    /// Not named by the answer.
+    /// In batches that were answered, but not named by the answer.
     pub unclear: u64,
     /// In batches that may have been executed.
     pub unknown: u64,
@@ -233,7 +233,7 @@ pub struct Totals {
     pub not_sent: u64,
     /// Lines that repeat a code; they are not sent.
     pub duplicates: u64,
-    /// Batches.
+    /// Batches of the plan.
     pub batches: u64,
     /// Batches that were answered.
     pub batches_done: u64,
@@ -438,12 +438,12 @@ impl Journal {
         Ok(journal)
     }
 
-    /// What the upload is.
+    /// What the upload is: facts that were settled when it was planned.
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Where it stands.
+    /// Where it stands, over all runs.
     pub fn totals(&self) -> Totals {
         self.totals
     }

@@ -37,6 +37,9 @@ const TESTS: &str = "tests";
 const INNER: &[&str] = &["wechatpay-model", "wechatpay-protocol"];
 const FORBIDDEN: &[&str] = &["tokio", "hyper", "reqwest", "rustls", "native-tls", "openssl"];
 
+/// Most crates that a package may bring with its default features, itself included, macros not.
+const BUDGETS: &[(&str, usize)] = &[("wechatpay-model", 10), ("wechatpay-protocol", 40)];
+
 /// Features of `serde_json` that change bytes on the wire for every crate of the graph.
 const JSON_FEATURES: &[&str] = &["preserve_order", "arbitrary_precision"];
 
@@ -56,6 +59,12 @@ pub(super) struct Package {
     pub(super) manifest_path: PathBuf,
     pub(super) rust_version: Option<String>,
     pub(super) license: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) readme: Option<PathBuf>,
+    pub(super) keywords: Vec<String>,
+    pub(super) categories: Vec<String>,
+    /// The registries that it may go to; none at all where it is not published.
+    pub(super) publish: Option<Vec<String>>,
     pub(super) features: BTreeMap<String, Vec<String>>,
     dependencies: Vec<Dependency>,
     pub(super) targets: Vec<Target>,
@@ -142,6 +151,23 @@ pub(super) fn closures(root: &Path, findings: &mut Vec<String>) -> anyhow::Resul
         let used: BTreeSet<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
         for name in FORBIDDEN.iter().filter(|name| used.contains(*name)) {
             findings.push(format!("{package}: pulls in {name}; `cargo tree -p {package} -i {name}` says how"));
+        }
+    }
+    Ok(())
+}
+
+/// What somebody who takes the crate has to build, and to trust.
+pub(super) fn budgets(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
+    for (package, most) in BUDGETS {
+        let arguments = ["tree", "--package", package, "--edges", "normal,no-proc-macro", "--prefix", "none"];
+        let tree = cargo(root, &[&arguments, ["--format", "{p}"].as_slice()].concat())?;
+        let crates: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        if crates.len() > *most {
+            findings.push(format!(
+                "{package}: brings {} crates, {most} is the most; `cargo tree -p {package} -e normal,no-proc-macro` lists \
+                 them",
+                crates.len()
+            ));
         }
     }
     Ok(())

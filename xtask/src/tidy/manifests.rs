@@ -1,6 +1,6 @@
 //! What every crate states, and the features of the model.
 
-use super::graph::Metadata;
+use super::graph::{Metadata, Package};
 use anyhow::Context as _;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,6 +31,7 @@ pub(super) fn check(root: &Path, metadata: &Metadata, findings: &mut Vec<String>
         if package.license.is_none() {
             findings.push(format!("{name}: Cargo.toml lacks `license.workspace = true`"));
         }
+        published(package, findings);
         let roots =
             package.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "lib" || kind == "bin"));
         for target in roots {
@@ -50,6 +51,28 @@ fn lints(manifest: &str, findings: &mut Vec<String>) {
         !manifest.lines().any(|line| line == wanted)
     }) {
         findings.push(format!("Cargo.toml: the workspace lacks the lint `{lint} = \"{level}\"`"));
+    }
+}
+
+/// What a package needs that others get from a registry.
+fn published(package: &Package, findings: &mut Vec<String>) {
+    if package.publish.as_ref().is_some_and(Vec::is_empty) {
+        return;
+    }
+    let said = [
+        ("description", package.description.is_some()),
+        ("readme", package.readme.is_some()),
+        ("keywords", !package.keywords.is_empty()),
+        ("categories", !package.categories.is_empty()),
+    ];
+    for (key, _) in said.iter().filter(|(_, said)| !said) {
+        findings.push(format!("{}: Cargo.toml lacks `{key}`", package.name));
+    }
+    for licence in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        if !package.manifest_path.with_file_name(licence).is_file() {
+            let name = &package.name;
+            findings.push(format!("{name}: lacks {licence}; link it: `ln -s ../../{licence} crates/{name}/`"));
+        }
     }
 }
 

@@ -4,6 +4,8 @@ mod graph;
 mod manifests;
 mod text;
 
+pub(crate) use text::listed;
+
 use crate::codegen::count;
 use anyhow::bail;
 use std::path::Path;
@@ -14,6 +16,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut findings = Vec::new();
     graph::edges(&metadata, &mut findings);
     graph::closures(root, &mut findings)?;
+    graph::budgets(root, &mut findings)?;
     graph::json_features(&metadata, &mut findings);
     manifests::check(root, &metadata, &mut findings)?;
     text::check(root, &mut findings)?;

@@ -39,7 +39,8 @@ pub(super) fn check(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<(
     Ok(())
 }
 
-fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
+/// The files that are, or are about to be, tracked.
+pub(crate) fn listed(root: &Path) -> anyhow::Result<Vec<String>> {
     let output = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod describe;
 pub(crate) mod explain;
+pub(crate) mod man;
 pub(crate) mod notify;
 pub(crate) mod ops;
 pub(crate) mod raw;

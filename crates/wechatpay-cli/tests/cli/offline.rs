@@ -146,7 +146,31 @@ const ROWS: &[Row] = &[
     row("completions bash", 0, &["favor.create_coupon_stock", "COUPON.USE"], &[]),
     row("completions zsh", 0, &["#compdef wechatpay", "favor.create_coupon_stock"], &[]),
     row("completions fish", 0, &["complete -c wechatpay"], &[]),
+    row("man --help", 0, &["Examples:"], &[]),
+    row("man Cargo.toml/man", 5, &[], &["Cargo.toml/man cannot be written"]),
 ];
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("man1");
+    assert_eq!(run(&["man", folder.to_str().unwrap()]).code, 0);
+    let page =
+        |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let overview = page("wechatpay.1");
+    let named: Vec<_> = overview.lines().filter(|line| line.starts_with("wechatpay\\-")).collect();
+    assert!(named.len() > 10, "{overview}");
+    for line in named {
+        let (name, section) =
+            line.replace('\\', "").split_once('(').map(|(name, rest)| (name.to_owned(), rest.to_owned())).unwrap();
+        assert!(section.starts_with("1)"), "{line}");
+        let page = page(&format!("{name}.1"));
+        assert!(page.contains(".SH DESCRIPTION") && page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    // What is below a command has a page too, and examples are kept.
+    assert!(page("wechatpay-codes-upload.1").contains("\\-\\-stock\\-id"));
+    assert!(page("wechatpay-call.1").contains("wechatpay call favor.list_stocks"));
+}
 
 #[test]
 fn every_command_line_ends_as_it_should() {

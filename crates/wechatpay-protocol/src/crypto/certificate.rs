@@ -47,7 +47,7 @@ impl Certificate {
         &self.serial
     }
 
-    /// The public key as SPKI DER.
+    /// The public key as DER of its SubjectPublicKeyInfo (RFC 5280): what the providers read.
     pub fn spki_der(&self) -> &[u8] {
         &self.spki
     }

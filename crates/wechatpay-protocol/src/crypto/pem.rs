@@ -29,7 +29,7 @@ pub enum KeyKind {
     ApiV3Key,
 }
 
-/// What is wrong with a key.
+/// What is wrong with the text or bytes of a key. None of them repeats any of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyFault {
@@ -70,12 +70,12 @@ impl KeyError {
         Self { wanted, fault }
     }
 
-    /// What was asked for.
+    /// The kind of key that was asked for.
     pub fn wanted(&self) -> KeyKind {
         self.wanted
     }
 
-    /// What was wrong.
+    /// What was wrong with what was given instead.
     pub fn fault(&self) -> KeyFault {
         self.fault
     }

@@ -401,13 +401,13 @@ pub struct AccountEffect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct NumberEffect {
-    /// The operation.
+    /// Id of the operation.
     pub operation: &'static str,
     /// Merchant that used it.
     pub mchid: String,
-    /// The number.
+    /// The number, whatever its field is called.
     pub number: String,
-    /// How often it had an effect.
+    /// How often it had an effect: more than one would be a fault of the sandbox.
     pub effects: u64,
 }
 

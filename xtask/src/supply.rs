@@ -1,0 +1,192 @@
+//! What the packages are made of, and what they promise: licences, features, compilers, versions, the public API.
+//!
+//! The tools are installed below the target folder, in the versions that are named here.
+
+use crate::ci::{built, cargo};
+use crate::codegen::{Mode, settle_folder};
+use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// A program of others, and the version of it that is known to work here.
+type Tool = (&'static str, &'static str);
+
+const DENY: Tool = ("cargo-deny", "0.20.2");
+const HACK: Tool = ("cargo-hack", "0.6.46");
+const CYCLONEDX: Tool = ("cargo-cyclonedx", "0.5.9");
+/// Must know the form of rustdoc's JSON, which changes with the compiler.
+const PUBLIC_API: Tool = ("cargo-public-api", "0.52.0");
+
+/// The oldest compiler; `rust-version` of every package says the same.
+const OLDEST: &str = "1.88";
+
+/// The packages with a library, and the features that their public API is shown with. The families of the model are
+/// generated, and their review is the snapshot of each operation.
+const LIBRARIES: &[(&str, &str)] = &[
+    ("wechatpay-model", "--no-default-features"),
+    ("wechatpay-protocol", "--all-features"),
+    ("wechatpay-reqwest", "--all-features"),
+    ("wechatpay-hyper", "--all-features"),
+    ("wechatpay-uploader", "--all-features"),
+    ("wechatpay-sandbox", "--all-features"),
+];
+
+/// Where the public API is written down.
+const API: &str = "docs/api";
+
+/// One step: its name, and what is done.
+type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
+
+const STEPS: &[Step] = &[
+    ("licences, sources and banned crates", deny),
+    ("known vulnerabilities", advisories),
+    ("each feature alone and each pair", features),
+    ("the oldest compiler", oldest),
+    ("a bill of materials", materials),
+    ("the oldest versions of what is used", minimal),
+    ("the public API", |root| api(root, Mode::Check)),
+];
+
+/// Runs the steps and stops at the first that fails.
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    for (name, step) in STEPS {
+        println!("\n# {name}");
+        let start = Instant::now();
+        step(root).with_context(|| format!("supply stopped at: {name}"))?;
+        println!("{name}: {} s", start.elapsed().as_secs());
+    }
+    Ok(())
+}
+
+fn deny(root: &Path) -> anyhow::Result<()> {
+    run_tool(root, DENY, &["--log-level", "error", "check", "bans", "licenses", "sources"])
+}
+
+/// Needs a database, which `cargo deny fetch` brings; without one nothing is judged, and that is said.
+fn advisories(root: &Path) -> anyhow::Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("there is no home")?;
+    if !home.join("advisory-dbs").is_dir() {
+        println!("not checked: there is no database of advisories; `cargo deny fetch db` brings one");
+        return Ok(());
+    }
+    run_tool(root, DENY, &["--log-level", "error", "check", "--disable-fetch", "advisories"])
+}
+
+fn features(root: &Path) -> anyhow::Result<()> {
+    let packages = LIBRARIES.iter().flat_map(|(name, _)| ["--package", name]);
+    let arguments = ["hack", "check", "--quiet", "--lib", "--feature-powerset", "--depth", "2"];
+    run_tool(root, HACK, &arguments.into_iter().chain(packages).collect::<Vec<_>>())
+}
+
+fn oldest(root: &Path) -> anyhow::Result<()> {
+    let installed = Command::new("rustup").args(["toolchain", "install", OLDEST, "--profile", "minimal"]).status();
+    if !installed.context("cannot start rustup, which brings the oldest compiler")?.success() {
+        bail!("rustup cannot install {OLDEST}");
+    }
+    let arguments = ["run", OLDEST, "cargo", "check", "--locked", "--lib", "--bins"];
+    done("rustup", Command::new("rustup").args(arguments).current_dir(root).env_remove("CARGO").env_remove("RUSTC"))
+}
+
+/// Of the command, which uses all the others: `target/sbom/wechatpay.cdx.json`.
+fn materials(root: &Path) -> anyhow::Result<()> {
+    let copy = copy(root)?;
+    let manifest = copy.join("crates/wechatpay-cli/Cargo.toml");
+    let manifest = manifest.to_str().context("the path of the target folder is no text")?;
+    let arguments =
+        ["cyclonedx", "--manifest-path", manifest, "--format", "json", "--override-filename", "wechatpay.cdx"];
+    run_tool(&copy, CYCLONEDX, &arguments)?;
+    let folder = target()?.join("sbom");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let (from, to) = (copy.join("crates/wechatpay-cli/wechatpay.cdx.json"), folder.join("wechatpay.cdx.json"));
+    std::fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    println!("{}", to.display());
+    Ok(())
+}
+
+/// The lower bounds of the manifests are true: what they allow compiles.
+fn minimal(root: &Path) -> anyhow::Result<()> {
+    let copy = copy(root)?;
+    // An option of cargo that is not stable yet.
+    let unstable = [("RUSTC_BOOTSTRAP", "1")];
+    cargo(&copy, &["update", "--quiet", "-Zdirect-minimal-versions"], &unstable)?;
+    cargo(&copy, &["check", "--quiet", "--locked", "--lib", "--bins"], &[])
+}
+
+/// Writes the public API of each library down, or compares it with what was written.
+pub(crate) fn api(root: &Path, mode: Mode) -> anyhow::Result<()> {
+    let mut wanted = BTreeMap::new();
+    for (name, features) in LIBRARIES {
+        let built = target()?.join("api");
+        let folder = built.to_str().context("the path of the target folder is no text")?;
+        // rustdoc's JSON is not stable yet.
+        let environment = [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TARGET_DIR", folder)];
+        let arguments = ["rustdoc", "--quiet", "--package", name, "--lib", features];
+        let json = ["--", "-Zunstable-options", "--output-format", "json", "--cap-lints", "allow"];
+        cargo(root, &[&arguments, json.as_slice()].concat(), &environment)?;
+        let json = built.join(format!("doc/{}.json", name.replace('-', "_")));
+        // Without what the compiler adds to every type by itself.
+        let output = tool(PUBLIC_API)?.arg("public-api").arg("-sss").arg("--rustdoc-json").arg(json).output()?;
+        if !output.status.success() {
+            bail!("{}: {}", PUBLIC_API.0, String::from_utf8_lossy(&output.stderr).trim_end());
+        }
+        let text = String::from_utf8(output.stdout).context("the public API is no text")?;
+        wanted.insert(format!("{API}/{name}.txt"), text);
+    }
+    settle_folder(root, API, &wanted, mode, "cargo xtask api")
+}
+
+/// The folder in which cargo builds.
+fn target() -> anyhow::Result<PathBuf> {
+    Ok(built()?.parent().context("this program stands in no target folder")?.to_owned())
+}
+
+/// A fresh copy of the files that are, or are about to be, tracked: what changes manifests or the lock file does so there.
+fn copy(root: &Path) -> anyhow::Result<PathBuf> {
+    let copy = target()?.join("copy");
+    if copy.exists() {
+        std::fs::remove_dir_all(&copy).with_context(|| format!("cannot remove {}", copy.display()))?;
+    }
+    for path in crate::tidy::listed(root)? {
+        let (from, to) = (root.join(&path), copy.join(&path));
+        std::fs::create_dir_all(to.parent().unwrap_or(&copy))
+            .with_context(|| format!("cannot make {}", to.display()))?;
+        // What is listed but gone is about to be deleted.
+        if from.is_file() {
+            std::fs::copy(&from, &to).with_context(|| format!("cannot copy {path}"))?;
+        }
+    }
+    Ok(copy)
+}
+
+/// A tool of this version, installed if it is not there.
+fn tool((name, version): Tool) -> anyhow::Result<Command> {
+    let folder = target()?.join("tools").join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    if !program.exists() {
+        println!("installing {name} {version} below {}", folder.display());
+        let folder = folder.to_str().context("the path of the target folder is no text")?;
+        // Unoptimised: it is built in a minute or two, and fast enough.
+        cargo(
+            Path::new("."),
+            &["install", "--quiet", "--debug", "--locked", "--root", folder, "--version", version, name],
+            &[],
+        )?;
+    }
+    Ok(Command::new(program))
+}
+
+/// Runs a tool as cargo would.
+fn run_tool(root: &Path, which: Tool, arguments: &[&str]) -> anyhow::Result<()> {
+    done(which.0, tool(which)?.args(arguments).current_dir(root))
+}
+
+fn done(name: &str, command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {name}"))?;
+    if !status.success() {
+        bail!("{name} ended with {status}");
+    }
+    Ok(())
+}
