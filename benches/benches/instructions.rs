@@ -2,7 +2,7 @@
 //!
 //! Needs valgrind, and `cargo install gungraun-runner` of the version in `Cargo.lock`.
 
-use gungraun::{library_benchmark, library_benchmark_group, main};
+use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use std::hint::black_box;
 use wechatpay_benches::call::Bare;
 use wechatpay_benches::steps;
@@ -14,20 +14,27 @@ fn one() -> Bare {
     bare
 }
 
-#[library_benchmark]
+/// Fails above so many instructions, which is a tenth more than were measured.
+fn most(instructions: u64) -> LibraryBenchmarkConfig {
+    let mut config = LibraryBenchmarkConfig::default();
+    config.tool(Callgrind::default().hard_limits([(EventKind::Ir, instructions)]));
+    config
+}
+
+#[library_benchmark(config = most(62_000))]
 #[bench::send_coupon(setup = one)]
 fn call_without_rsa_and_http(mut bare: Bare) {
     bare.call();
     black_box(bare);
 }
 
-#[library_benchmark]
+#[library_benchmark(config = most(20_000))]
 #[bench::send_coupon(setup = steps::send_coupon)]
 fn check(operation: wechatpay_model::favor::SendCoupon) {
     black_box(steps::prepared(black_box(&operation)));
 }
 
-#[library_benchmark]
+#[library_benchmark(config = most(470_000))]
 #[bench::two_hundred(setup = steps::upload_codes)]
 fn check_upload(operation: wechatpay_model::busifavor::UploadCouponCodes) {
     black_box(steps::prepared(black_box(&operation)));

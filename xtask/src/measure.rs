@@ -5,6 +5,9 @@ use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::process::Command;
 
+/// The version of gungraun in `benches/Cargo.toml`; its runner must be the same.
+const GUNGRAUN: &str = "0.20.0";
+
 /// Builds the command and the program that measures it, and runs that: it finds the command beside itself.
 pub(crate) fn run(root: &Path, program: &str) -> anyhow::Result<()> {
     // As the tests build them, so that dependencies are compiled once.
@@ -32,5 +35,12 @@ pub(crate) fn kill_sweep(root: &Path) -> anyhow::Result<()> {
 pub(crate) fn calls(root: &Path) -> anyhow::Result<()> {
     let folder = root.join("benches");
     cargo(&folder, &["run", "--release", "--bin", "allocations"], &[])?;
-    cargo(&folder, &["run", "--release", "--bin", "wechatpay-benches", "--", "."], &[])
+    cargo(&folder, &["run", "--release", "--bin", "wechatpay-benches", "--", "."], &[])?;
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        bail!("valgrind is not installed, so the instructions were not counted");
+    }
+    if Command::new("gungraun-runner").arg("--version").output().is_err() {
+        cargo(&folder, &["install", "--locked", "gungraun-runner", "--version", GUNGRAUN], &[])?;
+    }
+    cargo(&folder, &["bench", "--bench", "instructions"], &[])
 }
