@@ -64,6 +64,7 @@ static WHOLE: LazyLock<(Vec<u8>, Header, Totals)> = LazyLock::new(|| {
     let (header, totals) = (journal.header().clone(), journal.totals());
     drop(journal);
     let image = disk.0.lock().unwrap().clone();
+    Journal::open_storage(Disk(Arc::new(Mutex::new(image.clone()))), "journal").expect("undamaged it opens");
     (image, header, totals)
 });
 

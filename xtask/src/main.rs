@@ -58,6 +58,9 @@ To add an operation, write schemas/<family>/<verb_noun>.json (see schemas/README
 ";
 
 fn main() -> ExitCode {
+    if let Some(rustdoc) = std::env::var_os(supply::RUSTDOC) {
+        return ended(supply::rustdoc(&rustdoc));
+    }
     let manifest = manifest_dir();
     // The crate stands one folder below the root.
     let root = manifest.parent().unwrap_or(Path::new("."));
@@ -87,6 +90,10 @@ fn main() -> ExitCode {
             Err(anyhow::anyhow!("no such chore: {}", other.join(" ")))
         }
     };
+    ended(result)
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -22,16 +22,18 @@ const PUBLIC_API: Tool = ("cargo-public-api", "0.52.0");
 /// The oldest compiler; `rust-version` of every package says the same.
 const OLDEST: &str = "1.88";
 
-/// The packages with a library, and the features that their public API is shown with. The families of the model are
-/// generated, and their review is the snapshot of each operation.
-const LIBRARIES: &[(&str, &str)] = &[
-    ("wechatpay-model", "--no-default-features"),
-    ("wechatpay-protocol", "--all-features"),
-    ("wechatpay-reqwest", "--all-features"),
-    ("wechatpay-hyper", "--all-features"),
-    ("wechatpay-uploader", "--all-features"),
-    ("wechatpay-sandbox", "--all-features"),
+/// The packages with a library.
+const LIBRARIES: &[&str] = &[
+    "wechatpay-model",
+    "wechatpay-protocol",
+    "wechatpay-reqwest",
+    "wechatpay-hyper",
+    "wechatpay-uploader",
+    "wechatpay-sandbox",
 ];
+
+/// Where this program finds the rustdoc that it stands for; see [`rustdoc`].
+pub(crate) const RUSTDOC: &str = "XTASK_RUSTDOC";
 
 /// Where the public API is written down.
 const API: &str = "docs/api";
@@ -76,7 +78,7 @@ fn advisories(root: &Path) -> anyhow::Result<()> {
 }
 
 fn features(root: &Path) -> anyhow::Result<()> {
-    let packages = LIBRARIES.iter().flat_map(|(name, _)| ["--package", name]);
+    let packages = LIBRARIES.iter().flat_map(|name| ["--package", name]);
     let arguments = ["hack", "check", "--quiet", "--lib", "--feature-powerset", "--depth", "2"];
     run_tool(root, HACK, &arguments.into_iter().chain(packages).collect::<Vec<_>>())
 }
@@ -115,27 +117,44 @@ fn minimal(root: &Path) -> anyhow::Result<()> {
     cargo(&copy, &["check", "--quiet", "--locked", "--lib", "--bins"], &[])
 }
 
-/// Writes the public API of each library down, or compares it with what was written.
+/// Writes the public API of each library down, with all features, or compares it with what was written. The families of
+/// the model are left out: they are generated, and reviewed as the snapshot of each operation.
 pub(crate) fn api(root: &Path, mode: Mode) -> anyhow::Result<()> {
+    let this = std::env::current_exe().context("cannot tell where this program is")?;
+    let this = this.to_str().context("the path of this program is no text")?;
+    let real = std::env::var("RUSTDOC").unwrap_or_else(|_| "rustdoc".to_owned());
+    let flags = "-Zunstable-options --output-format json --cap-lints allow";
+    let environment = [("RUSTDOC", this), (RUSTDOC, &real), ("RUSTDOCFLAGS", flags)];
+    // As in `ci`, so that nothing is built twice.
+    cargo(root, &["doc", "--quiet", "--workspace", "--no-deps", "--all-features"], &environment)?;
+    let families = families(root)?;
     let mut wanted = BTreeMap::new();
-    for (name, features) in LIBRARIES {
-        let built = target()?.join("api");
-        let folder = built.to_str().context("the path of the target folder is no text")?;
-        // rustdoc's JSON is not stable yet.
-        let environment = [("RUSTC_BOOTSTRAP", "1"), ("CARGO_TARGET_DIR", folder)];
-        let arguments = ["rustdoc", "--quiet", "--package", name, "--lib", features];
-        let json = ["--", "-Zunstable-options", "--output-format", "json", "--cap-lints", "allow"];
-        cargo(root, &[&arguments, json.as_slice()].concat(), &environment)?;
-        let json = built.join(format!("doc/{}.json", name.replace('-', "_")));
+    for name in LIBRARIES {
+        let json = target()?.join(format!("doc/{}.json", name.replace('-', "_")));
         // Without what the compiler adds to every type by itself.
         let output = tool(PUBLIC_API)?.arg("public-api").arg("-sss").arg("--rustdoc-json").arg(json).output()?;
         if !output.status.success() {
             bail!("{}: {}", PUBLIC_API.0, String::from_utf8_lossy(&output.stderr).trim_end());
         }
         let text = String::from_utf8(output.stdout).context("the public API is no text")?;
-        wanted.insert(format!("{API}/{name}.txt"), text);
+        let general =
+            text.lines().filter(|line| *name != "wechatpay-model" || !families.iter().any(|f| line.contains(f)));
+        wanted.insert(format!("{API}/{name}.txt"), general.map(|line| format!("{line}\n")).collect());
     }
     settle_folder(root, API, &wanted, mode, "cargo xtask api")
+}
+
+/// The paths of the generated families in the model.
+fn families(root: &Path) -> anyhow::Result<Vec<String>> {
+    let entries = std::fs::read_dir(root.join("schemas")).context("cannot list schemas/")?;
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    Ok(folders.map(|entry| format!("wechatpay_model::{}::", entry.file_name().to_string_lossy())).collect())
+}
+
+/// Stands for rustdoc, so that only rustdoc hears that its JSON, which is not stable yet, is wanted: whatever else cargo
+/// builds stays as it is.
+pub(crate) fn rustdoc(real: &std::ffi::OsStr) -> anyhow::Result<()> {
+    done("rustdoc", Command::new(real).args(std::env::args_os().skip(1)).env("RUSTC_BOOTSTRAP", "1"))
 }
 
 /// The folder in which cargo builds.

@@ -10,8 +10,10 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use wechatpay_protocol::crypto::aws_lc;
+use wechatpay_protocol::model::COMMON_ERRORS;
+use wechatpay_protocol::model::operation::ErrorRow;
 use wechatpay_protocol::request::{Authorization, message, prepare_raw};
-use wechatpay_protocol::response::receive;
+use wechatpay_protocol::response::{document, receive};
 use wechatpay_protocol::{
     BaseUrl, BlockingClient, BoxError, Client, Error, Executed, Merchant, Retry, Stamp, Stamper, TransportError, Trust,
     UnverifiedReason,
@@ -456,4 +458,49 @@ fn secrets_reach_no_debug() {
         .expect_err("a refusal");
     let shown = format!("{client:?} {error:?} {error} {:?} {:?}", signer(), trust());
     assert!(!shown.contains("secret-openid") && !shown.contains("BEGIN") && !shown.contains("MII"), "{shown}");
+}
+
+/// A row of a table of errors, to be compared.
+fn cells(row: &ErrorRow) -> (u16, &str, &str, &str) {
+    (row.status(), row.code(), row.message(), row.meaning())
+}
+
+#[test]
+fn documented_rows_are_found_by_status_code_and_message() {
+    let letters = |text: &str| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let look = |spec, status, code: &str, message: &str| -> Vec<_> {
+        document(spec, status, code, message).into_iter().map(cells).collect()
+    };
+    let (mut several, mut alone) = (0, 0);
+    for spec in wechatpay_protocol::model::operations() {
+        let spec = Some(spec);
+        let rows = || spec.iter().flat_map(|spec| spec.errors()).map(cells);
+        for (status, code, message, meaning) in rows() {
+            let own: Vec<_> = rows().filter(|row| (row.0, row.1) == (status, code)).collect();
+            let said = look(spec, status, code, message);
+            if own.len() == 1 {
+                alone += 1;
+                assert_eq!(said, own);
+            } else if !letters(message).is_empty() {
+                several += 1;
+                let same: Vec<_> = own.iter().copied().filter(|row| letters(row.2) == letters(message)).collect();
+                assert_eq!(said, same);
+                // Punctuation and case are nothing, and a word more or less is not much.
+                assert_eq!(look(spec, status, code, &format!("。{}！", message.to_uppercase())), same);
+                assert!(
+                    look(spec, status, code, &format!("{message} qqqqq")).contains(&(status, code, message, meaning))
+                );
+            }
+            // What nobody has documented decides nothing.
+            assert_eq!(look(spec, status, code, "qqqqq"), own);
+            assert_eq!(look(spec, status, code, ""), own);
+            assert_eq!(look(spec, status, "QQQQQ", message), []);
+            assert_eq!(look(spec, 299, code, message), []);
+        }
+    }
+    assert!(several > 10 && alone > 10, "{several} {alone}");
+    for (status, code, message, _) in COMMON_ERRORS.iter().map(cells) {
+        let common: Vec<_> = COMMON_ERRORS.iter().map(cells).filter(|row| (row.0, row.1) == (status, code)).collect();
+        assert_eq!(look(None, status, code, message), common);
+    }
 }
