@@ -227,7 +227,10 @@ pub fn decode<R: DeserializeOwned>(answer: Answer, verified: &Verified) -> Resul
         _ => &verified.body,
     };
     // To know the place costs time, and only an error needs it.
-    if let Ok(value) = serde_json::from_slice(json) {
+    let mut quick = serde_json::Deserializer::from_slice(json);
+    if let Ok(value) = R::deserialize(Object(&mut quick))
+        && quick.end().is_ok()
+    {
         return Ok(value);
     }
     let mut reader = serde_json::Deserializer::from_slice(json);
