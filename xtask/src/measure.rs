@@ -1,6 +1,7 @@
 //! The long runs and the measurements, which are not part of CI. All use release builds.
 
 use crate::ci::{built, cargo};
+use crate::readme::{READMES, between};
 use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::process::Command;
@@ -31,11 +32,18 @@ pub(crate) fn kill_sweep(root: &Path) -> anyhow::Result<()> {
     cargo(root, &test, &settings)
 }
 
-/// What a call costs; the crate under `benches/` stands apart, for what it is compared with.
+/// What a call costs, for the READMEs; the crate under `benches/` stands apart, for what it is compared with.
 pub(crate) fn calls(root: &Path) -> anyhow::Result<()> {
     let folder = root.join("benches");
     cargo(&folder, &["run", "--release", "--bin", "allocations"], &[])?;
     cargo(&folder, &["run", "--release", "--bin", "wechatpay-benches", "--", "."], &[])?;
+    let table = std::fs::read_to_string(folder.join("speed.md")).context("cannot read the table")?;
+    for (name, _) in READMES {
+        let path = root.join(name);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {name}"))?;
+        let text = between(name, &text, ("<!-- speed -->\n", "<!-- /speed -->"), &format!("\n{table}\n"))?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {name}"))?;
+    }
     if Command::new("valgrind").arg("--version").output().is_err() {
         bail!("valgrind is not installed, so the instructions were not counted");
     }

@@ -41,12 +41,17 @@ pub(crate) struct Words {
 
 /// The text of the file `name` with the tables between the two marks.
 pub(crate) fn with_operations(name: &str, text: &str, tables: &str) -> anyhow::Result<String> {
-    let missing = || {
-        format!("{name} has no line `{}` with a line `{END}` below it; add both where the tables belong", BEGIN.trim())
-    };
-    let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
-    let (_, after) = rest.split_once(END).with_context(missing)?;
-    Ok(format!("{before}{BEGIN}{tables}{END}{after}"))
+    between(name, text, (BEGIN, END), tables)
+}
+
+/// The text of a file with this between two marks.
+pub(crate) fn between(name: &str, text: &str, marks: (&str, &str), inside: &str) -> anyhow::Result<String> {
+    let (begin, end) = marks;
+    let missing =
+        || format!("{name} has no line `{}` with a line `{end}` below it; add both where it belongs", begin.trim());
+    let (before, rest) = text.split_once(begin).with_context(missing)?;
+    let (_, after) = rest.split_once(end).with_context(missing)?;
+    Ok(format!("{before}{begin}{inside}{end}{after}"))
 }
 
 /// One table for each family.
