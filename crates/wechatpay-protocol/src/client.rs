@@ -139,7 +139,8 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     }
 
     fn sibling(&self, identity: Identity<S>, verifier: impl Verifier + 'static) -> Self {
-        Self { identity, verifier: Arc::new(verifier), ..self.clone() }
+        // What is encrypted for one merchant is not for another.
+        Self { identity, verifier: Arc::new(verifier), decryptor: None, ..self.clone() }
     }
 
     /// Sends to another host: the sandbox, an overseas host, a gateway of your own.
@@ -168,7 +169,8 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     }
 
     /// Decrypts what an operation marks as sensitive in its answer (P13) with the private key of the caller:
-    /// `aws_lc::DecryptingKey`. Without, such an answer is an [`Error::Decode`].
+    /// `aws_lc::DecryptingKey`. Without, such an answer is an [`Error::Decode`]. It is this caller's alone: a client that
+    /// `for_identity` makes of this one has none.
     #[must_use]
     pub fn with_decryptor(self, decryptor: impl Decryptor + 'static) -> Self {
         Self { decryptor: Some(Arc::new(decryptor)), ..self }

@@ -139,6 +139,11 @@ mod answers {
 
     /// What the client makes of this answer.
     fn read(answer: &Value, decryptor: Key) -> Result<Value, Error> {
+        read_by(answer, decryptor, false)
+    }
+
+    /// The same, or what a client makes of it that another merchant has made of its own.
+    fn read_by(answer: &Value, decryptor: Key, another: bool) -> Result<Value, Error> {
         let body = answer.to_string();
         let transport = move |_: http::Request<Bytes>| {
             let message = Message::signed(&signer("old"), PUBLIC_KEY_ID, SystemStamper.now(), "n", body.clone());
@@ -148,9 +153,12 @@ mod answers {
         };
         let key = aws_lc::VerifyingKey::from_certificate(&certificate("old")).unwrap();
         let trust = Trust::new().with_public_key(PUBLIC_KEY_ID, key);
-        let mut client = Client::new(transport, Merchant::new("1900000109", "AB", signer("new")), trust);
+        let mut client = Client::new(transport, Merchant::new("1900000109", "AB", signer("new")), trust.clone());
         if let Some(decryptor) = decryptor {
             client = client.with_decryptor(std::sync::Arc::<dyn Decryptor>::from(decryptor));
+        }
+        if another {
+            client = client.for_identity(Merchant::new("1900000110", "CD", signer("new")), trust);
         }
         let mut call = std::pin::pin!(client.call(&GET, json!({})));
         match call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
@@ -177,6 +185,14 @@ mod answers {
         });
         assert_eq!(read(&answer, aws()).unwrap(), opened);
         assert_eq!(read(&json!({"payees": {}}), None).unwrap(), json!({"payees": {}}), "there is nothing to decrypt");
+    }
+
+    #[test]
+    fn p13_the_key_of_one_merchant_is_not_another_s() {
+        let answer = json!({"name": seal("张三")});
+        assert_eq!(read_by(&answer, aws(), false).unwrap(), json!({"name": "张三"}));
+        let Err(Error::Decode(error)) = read_by(&answer, aws(), true) else { panic!("it was decrypted") };
+        assert_eq!(error.source.downcast_ref(), Some(&CipherError::NoKey));
     }
 
     #[test]
