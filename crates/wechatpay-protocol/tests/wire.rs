@@ -10,10 +10,10 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use wechatpay_protocol::crypto::aws_lc;
-use wechatpay_protocol::model::COMMON_ERRORS;
-use wechatpay_protocol::model::operation::ErrorRow;
+use wechatpay_protocol::model::operation::{Answer, ErrorRow};
+use wechatpay_protocol::model::{COMMON_ERRORS, NoContent};
 use wechatpay_protocol::request::{Authorization, message, prepare_raw};
-use wechatpay_protocol::response::{document, receive};
+use wechatpay_protocol::response::{self, document, receive};
 use wechatpay_protocol::{
     BaseUrl, BlockingClient, BoxError, Client, Error, Executed, Merchant, Retry, Stamp, Stamper, TransportError, Trust,
     UnverifiedReason,
@@ -508,5 +508,24 @@ fn documented_rows_are_found_by_status_code_and_message() {
         let common: Vec<_> = COMMON_ERRORS.iter().map(cells).filter(|row| (row.0, row.1) == (status, code)).collect();
         assert_eq!(look(None, status, code, message), common);
         assert_eq!(look(None, status, code, "qqqqq"), common);
+    }
+}
+
+#[test]
+fn an_operation_that_answers_nothing_takes_an_empty_body_and_no_other() {
+    let verified = |body: &'static str| response::Verified {
+        status: StatusCode::NO_CONTENT,
+        request_id: None,
+        serial: "AB".to_owned(),
+        body: Bytes::from_static(body.as_bytes()),
+    };
+    assert!(response::decode::<NoContent>(Answer::Empty, &verified("")).is_ok());
+    for body in [" ", "null", "{}", "\n"] {
+        match response::decode::<NoContent>(Answer::Empty, &verified(body)) {
+            Err(Error::Decode(error)) => {
+                assert_eq!((error.path.as_str(), &error.body[..]), ("the body", body.as_bytes()))
+            }
+            other => panic!("{body:?}: {other:?}"),
+        }
     }
 }
