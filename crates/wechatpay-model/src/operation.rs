@@ -239,7 +239,7 @@ impl Field {
 pub struct Text {
     pub(crate) min: usize,
     pub(crate) max: Option<usize>,
-    pub(crate) charset: Option<&'static [(char, char)]>,
+    pub(crate) charset: Option<Charset>,
     pub(crate) one_of: &'static [&'static str],
     pub(crate) case_blind: bool,
     pub(crate) format: Option<Format>,
@@ -259,8 +259,8 @@ impl Text {
         self.max
     }
 
-    /// The allowed characters as inclusive ranges; `None` means any of the basic plane.
-    pub const fn charset(&self) -> Option<&'static [(char, char)]> {
+    /// The allowed characters; `None` means any of the basic plane.
+    pub const fn charset(&self) -> Option<Charset> {
         self.charset
     }
 
@@ -277,6 +277,45 @@ impl Text {
     /// What the text must parse as.
     pub const fn format(&self) -> Option<Format> {
         self.format
+    }
+}
+
+/// A set of characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charset {
+    ranges: &'static [(char, char)],
+    /// A bit for each character of ASCII: hundreds of codes go out with a call, and each of their characters is looked up.
+    ascii: u128,
+}
+
+impl Charset {
+    /// The characters of these inclusive ranges.
+    pub const fn new(ranges: &'static [(char, char)]) -> Self {
+        let (mut ascii, mut left) = (0, ranges);
+        while let [(first, last), more @ ..] = left {
+            let mut number = *first as u32;
+            while number <= *last as u32 && number < u128::BITS {
+                ascii |= 1 << number;
+                number += 1;
+            }
+            left = more;
+        }
+        Self { ranges, ascii }
+    }
+
+    /// The inclusive ranges that it is made of.
+    pub const fn ranges(&self) -> &'static [(char, char)] {
+        self.ranges
+    }
+
+    /// Whether a character is one of them.
+    #[inline]
+    pub fn contains(&self, character: char) -> bool {
+        let number = u32::from(character);
+        if number < u128::BITS {
+            return self.ascii >> number & 1 == 1;
+        }
+        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&character))
     }
 }
 
@@ -816,7 +855,7 @@ pub enum Bound {
     /// So many code points.
     Length(usize, Option<usize>),
     /// Only these characters, as inclusive ranges.
-    Charset(&'static [(char, char)]),
+    Charset(Charset),
     /// It must parse as this.
     Format(Format),
     /// A number in this range, both ends included.
@@ -876,5 +915,29 @@ fn collect(shape: &Shape, pointer: &mut String, rows: &mut Vec<Limit>) {
             }
         }
         Shape::Boolean => row(Bound::Type("boolean")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_the_characters_of_its_ranges_and_no_others() {
+        let sets: [&'static [(char, char)]; 5] = [
+            &[],
+            &[('0', '9'), ('A', 'Z'), ('_', '_')],
+            &[('\0', '\u{7F}')],
+            &[('a', 'é'), ('券', '券')],
+            &[('\u{1}', '\u{8}'), ('~', '\u{FFFF}')],
+        ];
+        for ranges in sets {
+            let set = Charset::new(ranges);
+            assert_eq!(set.ranges(), ranges);
+            for character in ('\0'..='\u{10000}').chain(['\u{10FFFF}']) {
+                let within = ranges.iter().any(|(first, last)| *first <= character && character <= *last);
+                assert_eq!(set.contains(character), within, "{character:?} in {ranges:?}");
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 use std::fmt;
-use wechatpay_model::operation::{Field, Format, Rule, Shape, Spec, Text};
+use wechatpay_model::operation::{Charset, Field, Format, Rule, Shape, Spec, Text};
 use wechatpay_model::types::{Instant, Timestamp};
 
 /// What rules may need to know beside the request.
@@ -274,8 +274,8 @@ impl Report {
             }
             return;
         }
-        // Counting is only needed where there is a bound, and bytes are never fewer than code points.
-        if limits.min() > 0 || limits.max().is_some_and(|max| text.len() > max) {
+        // Of each code point there are one to four bytes, so that few texts have to be counted.
+        if text.len() < 4 * limits.min() || limits.max().is_some_and(|max| text.len() > max) {
             let found = text.chars().count();
             if found < limits.min() || limits.max().is_some_and(|max| found > max) {
                 let wanted = span(limits.min(), limits.max());
@@ -283,7 +283,7 @@ impl Report {
             }
         }
         if let Some(charset) = limits.charset()
-            && let Some(bad) = text.chars().find(|c| !charset.iter().any(|(from, to)| (*from..=*to).contains(c)))
+            && let Some(bad) = text.chars().find(|c| !charset.contains(*c))
         {
             let allowed = describe_charset(charset);
             let message = format!("has the character {bad:?}, which is not allowed; allowed are {allowed}");
@@ -363,13 +363,12 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 /// The allowed characters for people: `0-9 A-Z a-z space - _`.
-pub fn describe_charset(charset: &[(char, char)]) -> String {
-    if charset == [('!', '~')] {
+pub fn describe_charset(charset: Charset) -> String {
+    if charset.ranges() == [('!', '~')] {
         return "the visible characters of ASCII".to_owned();
     }
-    let allowed = |c: char| charset.iter().any(|(from, to)| (*from..=*to).contains(&c));
-    if allowed('\u{FFFF}') {
-        let forbidden = (' '..='~').filter(|c| !allowed(*c)).map(String::from).collect::<Vec<_>>();
+    if charset.contains('\u{FFFF}') {
+        let forbidden = (' '..='~').filter(|c| !charset.contains(*c)).map(String::from).collect::<Vec<_>>();
         return format!("all but {}", forbidden.join(" "));
     }
     let name = |c: char| match c {
@@ -378,6 +377,7 @@ pub fn describe_charset(charset: &[(char, char)]) -> String {
         c => c.to_string(),
     };
     let parts = charset
+        .ranges()
         .iter()
         .map(|(from, to)| if from == to { name(*from) } else { format!("{}-{}", name(*from), name(*to)) });
     parts.collect::<Vec<_>>().join(" ")

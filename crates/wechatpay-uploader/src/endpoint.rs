@@ -142,7 +142,7 @@ impl Limits {
     /// Whether a code may have this character.
     pub(crate) fn allows(&self, character: char) -> bool {
         match self.code.charset() {
-            Some(ranges) => ranges.iter().any(|(first, last)| (*first..=*last).contains(&character)),
+            Some(charset) => charset.contains(character),
             // The wire takes no control characters worth sending, and none beyond the basic plane.
             None => !character.is_control() && u32::from(character) <= 0xFFFF,
         }

@@ -77,7 +77,7 @@ fn text(node: &Node) -> anyhow::Result<TokenStream> {
     }
     if let Some(ranges) = limits.charset {
         let ranges = ranges.into_iter().map(|(first, last)| quote!((#first, #last)));
-        set.push(quote!(charset: Some(&[#(#ranges),*])));
+        set.push(quote!(charset: Some(Charset::new(&[#(#ranges),*]))));
     }
     if node.is_text_enum() {
         let values = node.one_of.iter().flatten().filter_map(|value| value.as_str());

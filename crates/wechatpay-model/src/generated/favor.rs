@@ -4049,14 +4049,16 @@ mod spec {
                         min: 1,
                         max: Some(20),
                         charset: Some(
-                            &[
-                                (' ', '+'),
-                                ('-', '-'),
-                                ('.', ':'),
-                                ('<', '^'),
-                                ('`', '{'),
-                                ('}', '\u{ffff}'),
-                            ],
+                            Charset::new(
+                                &[
+                                    (' ', '+'),
+                                    ('-', '-'),
+                                    ('.', ':'),
+                                    ('<', '^'),
+                                    ('`', '{'),
+                                    ('}', '\u{ffff}'),
+                                ],
+                            ),
                         ),
                         ..Text::ANY
                     }),
@@ -4149,15 +4151,17 @@ mod spec {
                         min: 1,
                         max: Some(128),
                         charset: Some(
-                            &[
-                                ('0', '9'),
-                                ('A', 'Z'),
-                                ('a', 'z'),
-                                ('|', '|'),
-                                ('_', '_'),
-                                ('*', '*'),
-                                ('-', '-'),
-                            ],
+                            Charset::new(
+                                &[
+                                    ('0', '9'),
+                                    ('A', 'Z'),
+                                    ('a', 'z'),
+                                    ('|', '|'),
+                                    ('_', '_'),
+                                    ('*', '*'),
+                                    ('-', '-'),
+                                ],
+                            ),
                         ),
                         ..Text::ANY
                     }),
@@ -4662,7 +4666,7 @@ mod spec {
                     shape: &Shape::Text(Text {
                         min: 10,
                         max: Some(10),
-                        charset: Some(&[('0', '9'), ('-', '-')]),
+                        charset: Some(Charset::new(&[('0', '9'), ('-', '-')])),
                         ..Text::ANY
                     }),
                 },
@@ -4952,7 +4956,7 @@ mod spec {
                     shape: &Shape::Text(Text {
                         min: 10,
                         max: Some(10),
-                        charset: Some(&[('0', '9'), ('-', '-')]),
+                        charset: Some(Charset::new(&[('0', '9'), ('-', '-')])),
                         ..Text::ANY
                     }),
                 },
@@ -6089,15 +6093,17 @@ mod spec {
                         min: 1,
                         max: Some(128),
                         charset: Some(
-                            &[
-                                ('0', '9'),
-                                ('A', 'Z'),
-                                ('a', 'z'),
-                                ('|', '|'),
-                                ('_', '_'),
-                                ('*', '*'),
-                                ('-', '-'),
-                            ],
+                            Charset::new(
+                                &[
+                                    ('0', '9'),
+                                    ('A', 'Z'),
+                                    ('a', 'z'),
+                                    ('|', '|'),
+                                    ('_', '_'),
+                                    ('*', '*'),
+                                    ('-', '-'),
+                                ],
+                            ),
                         ),
                         ..Text::ANY
                     }),
@@ -6359,7 +6365,7 @@ mod spec {
                     shape: &Shape::Text(Text {
                         min: 1,
                         max: Some(256),
-                        charset: Some(&[('!', '~')]),
+                        charset: Some(Charset::new(&[('!', '~')])),
                         ..Text::ANY
                     }),
                 },
@@ -6842,7 +6848,9 @@ mod spec {
                     shape: &Shape::Text(Text {
                         min: 64,
                         max: Some(64),
-                        charset: Some(&[('0', '9'), ('A', 'F'), ('a', 'f')]),
+                        charset: Some(
+                            Charset::new(&[('0', '9'), ('A', 'F'), ('a', 'f')]),
+                        ),
                         ..Text::ANY
                     }),
                 },
@@ -7013,7 +7021,7 @@ mod spec {
                 shape: &Shape::Text(Text {
                     min: 1,
                     max: Some(128),
-                    charset: Some(&[('!', '~')]),
+                    charset: Some(Charset::new(&[('!', '~')])),
                     ..Text::ANY
                 }),
             },
@@ -7043,7 +7051,7 @@ mod spec {
                 shape: &Shape::Text(Text {
                     min: 1,
                     max: Some(128),
-                    charset: Some(&[('!', '~')]),
+                    charset: Some(Charset::new(&[('!', '~')])),
                     ..Text::ANY
                 }),
             },
@@ -7266,7 +7274,7 @@ mod spec {
                     items: &Shape::Text(Text {
                         min: 6,
                         max: Some(9),
-                        charset: Some(&[('0', '9')]),
+                        charset: Some(Charset::new(&[('0', '9')])),
                         ..Text::ANY
                     }),
                     min: 1,

@@ -2326,15 +2326,17 @@ mod spec {
                         min: 1,
                         max: Some(128),
                         charset: Some(
-                            &[
-                                ('0', '9'),
-                                ('A', 'Z'),
-                                ('a', 'z'),
-                                ('|', '|'),
-                                ('_', '_'),
-                                ('*', '*'),
-                                ('-', '-'),
-                            ],
+                            Charset::new(
+                                &[
+                                    ('0', '9'),
+                                    ('A', 'Z'),
+                                    ('a', 'z'),
+                                    ('|', '|'),
+                                    ('_', '_'),
+                                    ('*', '*'),
+                                    ('-', '-'),
+                                ],
+                            ),
                         ),
                         ..Text::ANY
                     }),
@@ -2582,15 +2584,17 @@ mod spec {
                         min: 1,
                         max: Some(128),
                         charset: Some(
-                            &[
-                                ('0', '9'),
-                                ('A', 'Z'),
-                                ('a', 'z'),
-                                ('|', '|'),
-                                ('_', '_'),
-                                ('*', '*'),
-                                ('-', '-'),
-                            ],
+                            Charset::new(
+                                &[
+                                    ('0', '9'),
+                                    ('A', 'Z'),
+                                    ('a', 'z'),
+                                    ('|', '|'),
+                                    ('_', '_'),
+                                    ('*', '*'),
+                                    ('-', '-'),
+                                ],
+                            ),
                         ),
                         ..Text::ANY
                     }),
@@ -3264,7 +3268,7 @@ mod spec {
                 shape: &Shape::Text(Text {
                     min: 6,
                     max: Some(6),
-                    charset: Some(&[('0', '9')]),
+                    charset: Some(Charset::new(&[('0', '9')])),
                     ..Text::ANY
                 }),
             },
@@ -3276,7 +3280,7 @@ mod spec {
                 shape: &Shape::Text(Text {
                     min: 6,
                     max: Some(6),
-                    charset: Some(&[('0', '9')]),
+                    charset: Some(Charset::new(&[('0', '9')])),
                     ..Text::ANY
                 }),
             },
@@ -3340,7 +3344,7 @@ mod spec {
                 shape: &Shape::Text(Text {
                     min: 1,
                     max: Some(128),
-                    charset: Some(&[('!', '~')]),
+                    charset: Some(Charset::new(&[('!', '~')])),
                     ..Text::ANY
                 }),
             },
@@ -3389,15 +3393,17 @@ mod spec {
                     min: 1,
                     max: Some(128),
                     charset: Some(
-                        &[
-                            ('0', '9'),
-                            ('A', 'Z'),
-                            ('a', 'z'),
-                            ('|', '|'),
-                            ('_', '_'),
-                            ('*', '*'),
-                            ('-', '-'),
-                        ],
+                        Charset::new(
+                            &[
+                                ('0', '9'),
+                                ('A', 'Z'),
+                                ('a', 'z'),
+                                ('|', '|'),
+                                ('_', '_'),
+                                ('*', '*'),
+                                ('-', '-'),
+                            ],
+                        ),
                     ),
                     ..Text::ANY
                 }),
@@ -3453,7 +3459,7 @@ mod spec {
                 sensitive: false,
                 shape: &Shape::Text(Text {
                     min: 1,
-                    charset: Some(&[('!', '~')]),
+                    charset: Some(Charset::new(&[('!', '~')])),
                     ..Text::ANY
                 }),
             },
@@ -3464,7 +3470,7 @@ mod spec {
                 sensitive: false,
                 shape: &Shape::Text(Text {
                     min: 1,
-                    charset: Some(&[('!', '~')]),
+                    charset: Some(Charset::new(&[('!', '~')])),
                     ..Text::ANY
                 }),
             },

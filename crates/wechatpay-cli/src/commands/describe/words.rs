@@ -5,7 +5,7 @@ use crate::catalog::largest;
 use serde_json::Value;
 use std::fmt::Display;
 use wechatpay_model::Spec;
-use wechatpay_model::operation::{Delivery, Page, Per, Rate, Rule, Shape, Unit};
+use wechatpay_model::operation::{Charset, Delivery, Page, Per, Rate, Rule, Shape, Unit};
 use wechatpay_protocol::check::describe_charset;
 
 /// What kind of value it is, with its unit.
@@ -63,13 +63,11 @@ pub(super) fn limits(document: &Document, node: &Node, shape: Option<&Shape>) ->
 }
 
 /// The characters that a text may have, or those it may not have, whichever is said more shortly.
-fn characters(charset: &[(char, char)]) -> String {
-    let reaches_the_end = charset.iter().any(|(_, to)| *to == '\u{FFFF}');
-    if !reaches_the_end {
+fn characters(charset: Charset) -> String {
+    if !charset.contains('\u{FFFF}') {
         return format!("of {}", describe_charset(charset));
     }
-    let allowed = |c: &char| charset.iter().any(|(from, to)| (*from..=*to).contains(c));
-    let missing: Vec<_> = ('!'..='~').filter(|c| !allowed(c)).map(String::from).collect();
+    let missing: Vec<_> = ('!'..='~').filter(|c| !charset.contains(*c)).map(String::from).collect();
     if missing.is_empty() { "no control characters".to_owned() } else { format!("none of {}", missing.join(" ")) }
 }
 
@@ -181,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_set_of_characters_is_said_shortly() {
-        assert_eq!(characters(&[('0', '9'), ('-', '-')]), "of 0-9 -");
-        assert_eq!(characters(&[(' ', '+'), ('-', '\u{FFFF}')]), "none of ,");
-        assert_eq!(characters(&[(' ', '\u{FFFF}')]), "no control characters");
+        assert_eq!(characters(Charset::new(&[('0', '9'), ('-', '-')])), "of 0-9 -");
+        assert_eq!(characters(Charset::new(&[(' ', '+'), ('-', '\u{FFFF}')])), "none of ,");
+        assert_eq!(characters(Charset::new(&[(' ', '\u{FFFF}')])), "no control characters");
     }
 
     #[test]
