@@ -402,6 +402,14 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
+        self.call_as(spec, arguments).await
+    }
+
+    /// [`call`](Self::call) with the answer read into a type of yours: one that keeps little of a large answer, say.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn call_as<R: DeserializeOwned>(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<R>, Error> {
         let call = self.prepare(spec, arguments, None)?;
         self.read(Some(spec), spec.answer(), self.exchange(&call).await?)
     }
@@ -560,6 +568,14 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
+        self.call_as(spec, arguments)
+    }
+
+    /// [`call`](Self::call) with the answer read into a type of yours: one that keeps little of a large answer, say.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn call_as<R: DeserializeOwned>(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<R>, Error> {
         let call = self.prepare(spec, arguments, None)?;
         self.read(Some(spec), spec.answer(), self.exchange(&call)?)
     }

@@ -208,7 +208,7 @@ pub(crate) fn lay_out(
     let headers = headers(spec, &mut fields, &mut violations);
     let fields = match spec.body() {
         Body::None => Bytes::new(),
-        _ => json(fields),
+        _ => json(&fields),
     };
     let body = match (spec.body(), file) {
         (Body::Multipart, Some(file)) => Ok((multipart(&fields, file), multipart_type())),
@@ -231,10 +231,10 @@ pub(crate) fn lay_out(
 }
 
 /// The bytes of a body.
-fn json(fields: Map<String, Value>) -> Bytes {
-    let mut text = String::with_capacity(256);
-    // Writing to a string does not fail.
-    let _ = write!(text, "{}", Value::Object(fields));
+fn json(fields: &Map<String, Value>) -> Bytes {
+    let mut text = Vec::with_capacity(256);
+    // The fields are JSON already, and writing to memory does not fail.
+    let _ = serde_json::to_writer(&mut text, fields);
     text.into()
 }
 
@@ -536,6 +536,11 @@ impl Route {
 }
 
 fn match_path(template: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    // Most templates are another's, and differ before their first parameter.
+    let (literal, _) = template.split_once('{').unwrap_or((template, ""));
+    if !path.starts_with(literal) {
+        return None;
+    }
     let (mut template, mut path) = (template.split('/'), path.split('/'));
     let mut found = Vec::new();
     loop {
