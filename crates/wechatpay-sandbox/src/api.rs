@@ -342,7 +342,7 @@ impl Api {
                 reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
             }
             (None, None, Value::Null) => {}
-            (None, None, body) => reply.body = body.to_string().into_bytes(),
+            (None, None, body) => reply.body = answer::json_text(&body).into_bytes(),
         }
         if answer.signed {
             self.sign(&mut reply, &hand, now, &nonce, fault.as_ref());

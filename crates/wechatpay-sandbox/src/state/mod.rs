@@ -19,7 +19,7 @@ pub(crate) use events::{Ending, Errand, Outbox};
 pub(crate) use files::FILE_PATH;
 
 use crate::ambient::{Ambient, time_text};
-use crate::answer::{Answer, Outcome, rows};
+use crate::answer::{Answer, Outcome, json_text, rows};
 use crate::keys::Keys;
 use crate::log::Basis;
 use crate::schema::Violation;
@@ -234,7 +234,7 @@ impl Once {
             return Err(refusal);
         }
         let answer = act(call)?;
-        let (caller, status, body) = (call.caller.to_owned(), answer.status, answer.body.to_string());
+        let (caller, status, body) = (call.caller.to_owned(), answer.status, json_text(&answer.body));
         call.state.numbers.insert(key, Done { caller, fingerprint, status, body, effects: 1 });
         Ok(answer)
     }
@@ -243,7 +243,7 @@ impl Once {
 /// A digest of the parameters that does not depend on the order of fields: objects are sorted maps here.
 fn fingerprint(request: &Value) -> [u8; 32] {
     let mut bytes = [0; 32];
-    let digest = digest(&SHA256, request.to_string().as_bytes());
+    let digest = digest(&SHA256, json_text(request).as_bytes());
     for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
         *to = *from;
     }

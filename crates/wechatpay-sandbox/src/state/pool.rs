@@ -117,7 +117,7 @@ pub(super) struct Sorted<'a> {
 impl<'a> Sorted<'a> {
     pub(super) fn new(codes: &'a [String], pool: &Pool, limits: &Limits<'_>) -> Self {
         let (mut success, mut exist, mut duplicate, mut fail) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (mut seen, mut twice, mut guessed) = (HashSet::new(), HashSet::new(), false);
+        let (mut seen, mut twice, mut guessed) = (HashSet::with_capacity(codes.len()), HashSet::new(), false);
         for code in codes.iter().map(String::as_str) {
             if !seen.insert(code) {
                 if twice.insert(code) {
