@@ -1,7 +1,9 @@
 //! Makes an answer fit its request: each code that was sent gets one outcome, and what does not fit is said.
 
+use crate::codes::Codes;
 use crate::endpoint::Endpoint;
 use crate::journal::{CodeState, Note, Tally};
+use crate::lists::{Answer, List};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -17,32 +19,34 @@ pub(crate) struct Reconciled {
 
 /// Reconciles an answer with the codes that were sent, which are distinct. `maybe` says that an earlier call of this
 /// batch may have been executed: what exists now is then taken for its work.
-pub(crate) fn reconcile(endpoint: &Endpoint, answer: &Value, codes: &[String], maybe: bool) -> Reconciled {
+pub(crate) fn reconcile(endpoint: &Endpoint, answer: &Answer, codes: &Codes, maybe: bool) -> Reconciled {
     let lists = &endpoint.lists;
-    let success = texts(answer, lists.success, lists.fail_code);
+    let named = |list| answer.list(list).into_iter().flat_map(|list| list.codes(lists.fail_code));
     // The rule: all taken, in their order.
-    let total = answer.get(lists.total).and_then(Value::as_u64);
+    let total = answer.number(lists.total);
     let others = [lists.fail, lists.exist, lists.duplicate];
-    let simple = others.iter().all(|name| items(answer, name).is_empty());
-    if simple && total.is_none_or(|total| total == codes.len() as u64) && success.iter().copied().eq(codes) {
+    let simple = others.iter().all(|name| answer.list(name).is_none_or(List::is_empty));
+    if simple && total.is_none_or(|total| total == codes.len() as u64) && named(lists.success).eq(codes.iter()) {
         let tally = Tally { uploaded: count(codes.len()), ..Tally::default() };
         return Reconciled { tally, ..Reconciled::default() };
     }
     let mut sorter = Sorter::new(codes);
-    sorter.sort(&success, lists.success, |_| Note { state: CodeState::Uploaded, reason: None });
-    let failed = items(answer, lists.fail);
-    sorter.sort(&texts(answer, lists.fail, lists.fail_code), lists.fail, |at| Note {
+    sorter.sort(named(lists.success), lists.success, |_| Note { state: CodeState::Uploaded, reason: None });
+    let failed = answer.list(lists.fail);
+    sorter.sort(named(lists.fail), lists.fail, |at| Note {
         state: CodeState::Refused,
-        reason: Some(failed.get(at).map_or_else(String::new, |item| why(item, lists.fail_code))),
+        reason: Some(
+            failed.and_then(|list| list.object(at)).map_or_else(String::new, |item| why(item, lists.fail_code)),
+        ),
     });
-    sorter.sort(&texts(answer, lists.exist, lists.fail_code), lists.exist, |_| match maybe {
+    sorter.sort(named(lists.exist), lists.exist, |_| match maybe {
         true => Note {
             state: CodeState::Uploaded,
             reason: Some("found there after a call whose answer was lost".to_owned()),
         },
         false => Note { state: CodeState::Existed, reason: Some("there before this upload".to_owned()) },
     });
-    let repeated = items(answer, lists.duplicate).len();
+    let repeated = answer.list(lists.duplicate).map_or(0, List::len);
     if repeated > 0 {
         sorter.differences.push(format!(
             "`{}` names {}, and every code was sent once",
@@ -55,7 +59,7 @@ pub(crate) fn reconcile(endpoint: &Endpoint, answer: &Value, codes: &[String], m
     {
         sorter.differences.push(format!("`{}` is {total}, and {} were sent", lists.total, codes.len()));
     }
-    sorter.finish(lists.success_count.and_then(|name| answer.get(name)?.as_u64()), lists.success)
+    sorter.finish(lists.success_count.and_then(|name| answer.number(name)), lists.success)
 }
 
 /// Gives each code one outcome.
@@ -66,14 +70,14 @@ struct Sorter<'a> {
 }
 
 impl<'a> Sorter<'a> {
-    fn new(codes: &'a [String]) -> Self {
-        let positions = codes.iter().enumerate().map(|(at, code)| (code.as_str(), at)).collect();
+    fn new(codes: &'a Codes) -> Self {
+        let positions = codes.iter().enumerate().map(|(at, code)| (code, at)).collect();
         Self { positions, found: vec![None; codes.len()], differences: Vec::new() }
     }
 
-    fn sort(&mut self, named: &[&str], list: &str, note: impl Fn(usize) -> Note) {
+    fn sort<'n>(&mut self, named: impl Iterator<Item = &'n str>, list: &str, note: impl Fn(usize) -> Note) {
         let (mut strange, mut twice) = (0, 0);
-        for (at, code) in named.iter().enumerate() {
+        for (at, code) in named.enumerate() {
             match self.positions.get(code).and_then(|position| self.found.get_mut(*position)) {
                 None => strange += 1,
                 Some(found @ None) => *found = Some(note(at)),
@@ -138,32 +142,10 @@ fn plural(number: usize) -> String {
     if number == 1 { "1 code".to_owned() } else { format!("{number} codes") }
 }
 
-/// The items of a list that may be left out.
-fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
-    answer.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// The codes of a list; its items are texts, or objects with the code in a field.
-fn texts<'a>(answer: &'a Value, name: &str, field: &str) -> Vec<&'a str> {
-    let text = |item: &'a Value| match item {
-        Value::Object(item) => item.get(field).and_then(Value::as_str),
-        item => item.as_str(),
-    };
-    // An item without a code matches none, and so is counted as strange.
-    items(answer, name).iter().map(|item| text(item).unwrap_or_default()).collect()
-}
-
 /// Reason and message of a refused code, in one line.
-fn why(item: &Value, code: &str) -> String {
-    let Value::Object(fields) = item else { return String::new() };
-    let others = |fields: &Map<String, Value>| {
-        fields
-            .iter()
-            .filter(|(name, _)| *name != code)
-            .filter_map(|(_, value)| value.as_str().map(str::to_owned))
-            .collect()
-    };
-    let words: Vec<String> = others(fields);
+fn why(item: &Map<String, Value>, code: &str) -> String {
+    let others = item.iter().filter(|(name, _)| *name != code);
+    let words: Vec<_> = others.filter_map(|(_, value)| value.as_str()).collect();
     words.join(": ")
 }
 
@@ -172,11 +154,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn codes(count: usize) -> Vec<String> {
+    fn codes(count: usize) -> Codes {
         (0..count).map(|number| format!("C{number}")).collect()
     }
 
     fn states(answer: Value, count: usize, maybe: bool) -> (String, Vec<String>) {
+        let answer = serde_json::from_value(answer).unwrap();
         let reconciled = reconcile(&Endpoint::BUSIFAVOR, &answer, &codes(count), maybe);
         let Tally { uploaded, existed, refused, unclear } = reconciled.tally;
         assert_eq!(uploaded + existed + refused + unclear, u32::try_from(count).unwrap());
@@ -233,6 +216,7 @@ mod tests {
     fn the_reason_of_a_refused_code_is_kept() {
         let answer = json!({"total_count": 1, "success_count": 0,
             "fail_codes": [{"coupon_code": "C0", "code": "LENGTH_LIMIT", "message": "too long"}]});
+        let answer = serde_json::from_value(answer).unwrap();
         let reconciled = reconcile(&Endpoint::BUSIFAVOR, &answer, &codes(1), false);
         assert_eq!(reconciled.notes[0].1.reason.as_deref(), Some("LENGTH_LIMIT: too long"));
     }

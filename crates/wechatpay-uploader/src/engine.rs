@@ -5,7 +5,8 @@ use crate::endpoint::{Endpoint, Limits};
 use crate::error::UploadError;
 use crate::job::Job;
 use crate::journal::{Journal, Outcome, Progress, Sign, State, Totals};
-use crate::keeper::{Ask, Batch, Keeper, Told};
+use crate::keeper::{Batch, Keeper, Outcomes, Told};
+use crate::lists::Answer;
 use crate::pace::Pace;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, FutureExt, Shared, select};
@@ -172,7 +173,8 @@ impl<T: Transport> Uploader<T> {
         let (outbox, told) = mpsc::unbounded();
         let totals = journal.totals();
         let input = journal.header().input();
-        let keeper = Keeper { journal, input, limits, inbox, outbox };
+        let outcomes = Outcomes::default();
+        let keeper = Keeper { journal, input, limits, inbox, outcomes: outcomes.clone(), outbox };
         let thread = std::thread::Builder::new().name("wechatpay-journal".to_owned());
         // It ends by itself when the sender is dropped, and says so.
         thread.spawn(move || keeper.run()).map_err(UploadError::Thread)?;
@@ -193,6 +195,7 @@ impl<T: Transport> Uploader<T> {
         let run = Run {
             calls: &calls,
             ask: sender,
+            outcomes,
             halt: Some(halt),
             totals,
             queue: VecDeque::new(),
@@ -217,7 +220,10 @@ fn documented_rate(endpoint: &Endpoint) -> Option<f64> {
 /// One run: what is queued, what is under way, and when to stop.
 struct Run<'a, T, F> {
     calls: &'a Calls<'a, T, F>,
-    ask: Sender<Ask>,
+    /// Asks for batches.
+    ask: Sender<usize>,
+    /// Takes what became of them.
+    outcomes: Outcomes,
     /// Taken when no further call may begin.
     halt: Option<oneshot::Sender<()>>,
     totals: Totals,
@@ -304,13 +310,9 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
         let wanted = if self.confirmed { 2 * width - self.queue.len() } else { 1usize.saturating_sub(under_way) };
         if wanted > 0 {
             self.asked = true;
-            self.tell(Ask::More(wanted));
+            // A thread that has ended has said why.
+            let _ = self.ask.send(wanted);
         }
-    }
-
-    fn tell(&self, ask: Ask) {
-        // A thread that has ended has said why.
-        let _ = self.ask.send(ask);
     }
 
     fn hear(&mut self, news: Option<Told>) {
@@ -339,7 +341,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
 
     /// A batch that was marked and is not sent in this run.
     fn put_back(&self, batch: Batch) {
-        self.tell(Ask::Note(Outcome { batch: batch.index, progress: batch.before, notes: Vec::new() }));
+        self.outcomes.put(Outcome { batch: batch.index, progress: batch.before, notes: Vec::new() });
     }
 
     fn settled(&mut self, settled: Settled) {
@@ -366,7 +368,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             }
         }
         self.last = error.or(self.last.take());
-        self.tell(Ask::Note(outcome));
+        self.outcomes.put(outcome);
     }
 }
 
@@ -444,12 +446,12 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
         self.uploader.stamper.monotonic()
     }
 
-    async fn call(&self, batch: &Batch) -> Result<Value, Error> {
+    async fn call(&self, batch: &Batch) -> Result<Answer, Error> {
         let Uploader { client, job, timer, options, .. } = self.uploader;
         let mut request = job.target.clone();
-        request.insert(job.endpoint.codes.to_owned(), batch.codes.clone().into());
+        request.insert(job.endpoint.codes.to_owned(), batch.codes.iter().collect());
         request.insert(self.limits.number_field.to_owned(), batch.number.clone().into());
-        let call = pin!(client.call(job.endpoint.spec, Value::Object(request)));
+        let call = pin!(client.call_as(job.endpoint.spec, Value::Object(request)));
         match select(call, timer.sleep(options.policy.attempt_timeout)).await {
             Either::Left((reply, _)) => reply.map(|reply| reply.value),
             Either::Right(_) => {
@@ -482,7 +484,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
         matches!(select(self.halted.clone(), self.uploader.timer.sleep(time)).await, Either::Right(_))
     }
 
-    fn answered(&self, batch: Batch, progress: Progress, answer: &Value) -> Settled {
+    fn answered(&self, batch: Batch, progress: Progress, answer: &Answer) -> Settled {
         let reconciled = reconcile(&self.uploader.job.endpoint, answer, &batch.codes, progress.maybe);
         let progress = Progress {
             state: State::Done,

@@ -449,6 +449,12 @@ fn fault(code: &[u8], length: u64, limits: Limits) -> Option<Fault> {
     if length > limits.longest() as u64 || code.len() >= KEPT {
         return Some(Fault::TooLong { length, most: limits.longest() });
     }
+    // As good as every code is plain ASCII.
+    if let Some(charset) = limits.code.charset()
+        && code.iter().all(|byte| byte.is_ascii() && charset.contains(char::from(*byte)))
+    {
+        return None;
+    }
     let Ok(text) = std::str::from_utf8(code) else { return Some(Fault::NotUtf8) };
     let wrong = text.chars().enumerate().find(|(_, character)| !limits.allows(*character));
     wrong.map(|(at, character)| Fault::Character { character, at: at + 1 })
@@ -468,7 +474,7 @@ fn read_line(reader: &mut impl BufRead, kept: &mut Vec<u8>) -> io::Result<Option
             return Ok(any.then_some(length));
         }
         any = true;
-        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', chunk);
         let part = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
         length += characters(part);
         last = part.last().copied().unwrap_or(last);

@@ -416,7 +416,7 @@ impl Journal {
                     more = gathered.is_some();
                     if let Some(gathered) = gathered {
                         let count = u32::try_from(gathered.codes.len()).unwrap_or(u32::MAX);
-                        let inserted = plan.insert(gathered.index, (count, gathered.digest()));
+                        let inserted = plan.insert(gathered.index, (count, gathered.codes.digest()));
                         inserted.map(drop).map_err(|error| failed(error.into()))?;
                         header.batches += 1;
                     }
@@ -594,7 +594,7 @@ impl View {
         self.look(|read| {
             let Some(row) = read.open_table(PLAN)?.get(gathered.index)? else { return Ok(false) };
             let (count, digest) = row.value();
-            Ok(usize::try_from(count).ok() == Some(gathered.codes.len()) && digest == gathered.digest())
+            Ok(usize::try_from(count).ok() == Some(gathered.codes.len()) && digest == gathered.codes.digest())
         })
     }
 

@@ -3,6 +3,7 @@
 //! Batches come when they are asked for, so memory does not grow with the input; what became of them is committed
 //! together with the next marks, so the disk is synced once for many calls.
 
+use crate::codes::Codes;
 use crate::endpoint::Limits;
 use crate::error::UploadError;
 use crate::input::Input;
@@ -10,28 +11,34 @@ use crate::journal::{Journal, JournalError, Outcome, Progress, State};
 use crate::plan::{Batches, Numbers, PlanError, gather};
 use futures::channel::mpsc::UnboundedSender;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long an outcome may wait for others before it is committed. Until then a crash would only repeat its call.
-const LINGER: Duration = Duration::from_millis(200);
-/// Outcomes that are committed without waiting for more.
-const GROUP: usize = 256;
+/// How often outcomes are looked for while nothing is asked. One that is not committed yet is no loss: a crash would
+/// only repeat its call.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// What became of batches, for the thread to take; to put something there wakes nobody.
+#[derive(Clone, Default)]
+pub(crate) struct Outcomes(Arc<Mutex<Vec<Outcome>>>);
+
+impl Outcomes {
+    pub(crate) fn put(&self, outcome: Outcome) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+    }
+
+    fn take(&self) -> Vec<Outcome> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// A batch to be sent.
 pub(crate) struct Batch {
     pub(crate) index: u64,
     pub(crate) number: String,
-    pub(crate) codes: Vec<String>,
+    pub(crate) codes: Codes,
     /// What was known before it was marked.
     pub(crate) before: Progress,
-}
-
-/// What the thread is told.
-pub(crate) enum Ask {
-    /// So many batches are wanted.
-    More(usize),
-    /// What became of one.
-    Note(Outcome),
 }
 
 /// What it answers.
@@ -49,7 +56,9 @@ pub(crate) struct Keeper {
     pub(crate) journal: Journal,
     pub(crate) input: Input,
     pub(crate) limits: Limits,
-    pub(crate) inbox: Receiver<Ask>,
+    /// How many more batches are wanted.
+    pub(crate) inbox: Receiver<usize>,
+    pub(crate) outcomes: Outcomes,
     pub(crate) outbox: UnboundedSender<Told>,
 }
 
@@ -93,27 +102,15 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits for something to do, and takes along what else there is; `None` once nobody can ask any more.
+    /// Waits until batches are wanted, or for a while, and takes along what became of others; `None` once nobody can ask
+    /// any more and nothing is left.
     fn collect(&self) -> Option<(usize, Vec<Outcome>)> {
-        let (mut wanted, mut outcomes) = (0, Vec::new());
-        let mut take = |ask: Ask| {
-            match ask {
-                Ask::More(count) => wanted += count,
-                Ask::Note(outcome) => outcomes.push(outcome),
-            }
-            wanted > 0 || outcomes.len() >= GROUP
-        };
-        let mut enough = take(self.inbox.recv().ok()?);
-        while let Ok(ask) = self.inbox.try_recv() {
-            enough = take(ask);
-        }
-        while !enough {
-            match self.inbox.recv_timeout(LINGER) {
-                Ok(ask) => enough = take(ask),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => enough = true,
-            }
-        }
-        Some((wanted, outcomes))
+        let asked = self.inbox.recv_timeout(LINGER);
+        let wanted = asked.unwrap_or_default() + self.inbox.try_iter().sum::<usize>();
+        // Whoever has gone put everything there before.
+        let outcomes = self.outcomes.take();
+        let over = asked == Err(RecvTimeoutError::Disconnected) && outcomes.is_empty();
+        (!over).then_some((wanted, outcomes))
     }
 }
 

@@ -47,6 +47,7 @@
 //! Which operation takes the codes is [data](Endpoint); its limits come from its description.
 
 mod answer;
+mod codes;
 mod endpoint;
 mod engine;
 mod error;
@@ -54,6 +55,7 @@ mod input;
 mod job;
 mod journal;
 mod keeper;
+mod lists;
 mod pace;
 mod plan;
 mod report;

@@ -1,6 +1,7 @@
 //! From an input to batches: which code goes into which call. The plan follows from the input alone, so that whoever
 //! reads the same input again gets the same batches, with the same request numbers.
 
+use crate::codes::Codes;
 use crate::endpoint::Limits;
 use crate::input::{Entry, Input, InputError, Place, Reader, hex};
 use crate::journal::JournalError;
@@ -183,19 +184,8 @@ impl<'a> Batches<'a> {
 #[derive(Default)]
 pub(crate) struct Gathered {
     pub(crate) index: u64,
-    pub(crate) codes: Vec<String>,
-}
-
-impl Gathered {
-    /// Digest of the codes: a batch that is sent again must have it.
-    pub(crate) fn digest(&self) -> [u8; 32] {
-        let mut sha256 = Sha256::new();
-        for code in &self.codes {
-            sha256.update(code.as_bytes());
-            sha256.update(b"\n");
-        }
-        sha256.finalize().into()
-    }
+    /// A batch that is sent again must have the digest of these.
+    pub(crate) codes: Codes,
 }
 
 /// Reads on to the end of a batch.
@@ -204,14 +194,14 @@ pub(crate) fn gather(
     mut duplicate: impl FnMut(Place, Place) -> Result<(), PlanError>,
 ) -> Result<Option<Gathered>, PlanError> {
     let size = batches.size;
-    let mut gathered = Gathered { index: 0, codes: Vec::with_capacity(size) };
+    let mut gathered = Gathered { index: 0, codes: Codes::with_capacity(size) };
     while gathered.codes.len() < size {
         let Some(line) = batches.next()? else { break };
         match line.kind {
             Kind::Duplicate { first } => duplicate(line.place, first)?,
             Kind::Sent { batch, .. } => {
                 gathered.index = batch;
-                gathered.codes.push(line.code.to_owned());
+                gathered.codes.push(line.code);
             }
         }
     }
@@ -267,10 +257,9 @@ impl Numbers {
         }
         let facts = serde_json::to_vec(facts).map_err(|error| error.to_string())?;
         let digest = hex(&Sha256::digest(facts));
-        let separator = ['-', '_'].into_iter().find(|separator| match limits.number.charset() {
-            Some(ranges) => ranges.iter().any(|(first, last)| (first..=last).contains(&separator)),
-            None => true,
-        });
+        let charset = limits.number.charset();
+        let separator =
+            ['-', '_'].into_iter().find(|separator| charset.is_none_or(|charset| charset.contains(*separator)));
         let separator = separator.map(String::from).unwrap_or_default();
         Ok(Self { prefix: format!("{}{separator}", digest.get(..length).unwrap_or(&digest)) })
     }
