@@ -314,7 +314,7 @@ pub(crate) enum CodesCommand {
 /// May be killed at any moment: the same line again goes on, and no code is lost or uploaded twice. What is planned and
 /// done is in a journal on the disk before anything is sent. The stock has the mode MERCHANT_UPLOAD; that of a product
 /// coupon, which needs --product-coupon-id and --brand-id, has the mode UPLOAD.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   wechatpay codes upload --stock-id 98065001 codes.txt
@@ -677,7 +677,7 @@ pub(crate) enum Backend {
 }
 
 /// Who calls, where, and whose answers are believed: flags win over the environment, and that over --config.
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Account (a flag, else the environment, else --config)")]
 pub(crate) struct Account {
     /// TOML file with the same names, such as mchid = "1900000001" or private_key = "apiclient_key.pem"

@@ -34,7 +34,11 @@ pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
     let kept = Kept::take(args, &journal, output)?;
     let input = Input { sources: kept.sources.clone(), format };
     let runtime = wire::runtime(Builder::new_current_thread())?;
-    let uploaded = runtime.block_on(upload(args, account, endpoint, target, &input, &journal, output));
+    let (args, output) = (args.clone(), *output);
+    // A task of its own: to wake what the runtime itself waits for is a system call each time.
+    let task = runtime.spawn(async move { upload(&args, account, endpoint, target, &input, &journal, &output).await });
+    let uploaded = runtime.block_on(task);
+    let uploaded = uploaded.unwrap_or_else(|error| Err(Failure::Local(format!("the upload ended early: {error}"))));
     // A name that is still being looked up must not keep an interrupted command alive.
     runtime.shutdown_background();
     uploaded
@@ -365,9 +369,11 @@ impl Progress {
     fn tell(&self, event: &Event<'_>) {
         match event {
             Event::Settled { batch, number, state, error, differences, totals, rate } => {
-                self.bar.set_position(settled(totals));
-                let pace = rate.map(|rate| format!(" · {rate:.1} calls/s allowed")).unwrap_or_default();
-                self.bar.set_message(format!("{} refused{pace}", totals.refused));
+                if !self.bar.is_hidden() {
+                    self.bar.set_position(settled(totals));
+                    let pace = rate.map(|rate| format!(" · {rate:.1} calls/s allowed")).unwrap_or_default();
+                    self.bar.set_message(format!("{} refused{pace}", totals.refused));
+                }
                 if *state != State::Done || !differences.is_empty() {
                     self.odd(*batch, number, *state, *error, differences);
                 }
