@@ -122,7 +122,8 @@ fn rename(shape: &Shape, value: &mut Value) {
                 }
             }
         }
-        (Shape::Array { items, .. }, Value::Array(values)) => {
+        // Texts and numbers have no fields.
+        (Shape::Array { items: items @ (Shape::Object(_) | Shape::Array { .. }), .. }, Value::Array(values)) => {
             values.iter_mut().for_each(|value| rename(items, value));
         }
         _ => {}
@@ -145,7 +146,7 @@ pub fn check(spec: &Spec, request: &Value, context: &Context<'_>) -> Vec<Violati
 
 /// What every body must keep to, whatever its operation: no `null`, no character beyond the basic plane.
 pub(crate) fn check_plain(body: &Value, violations: &mut Vec<Violation>) {
-    fn walk(value: &Value, report: &mut Report) {
+    fn walk<'a>(value: &'a Value, report: &mut Report<'a>) {
         match value {
             Value::Null => report.add(ViolationKind::Null, NULL.to_owned()),
             Value::String(text) if beyond_basic_plane(text) => {
@@ -153,12 +154,12 @@ pub(crate) fn check_plain(body: &Value, violations: &mut Vec<Violation>) {
             }
             Value::Array(values) => {
                 for (index, value) in values.iter().enumerate() {
-                    report.at(&index.to_string(), |report| walk(value, report));
+                    report.at(Step::Item(index), |report| walk(value, report));
                 }
             }
             Value::Object(map) => {
                 for (name, value) in map {
-                    report.at(name, |report| walk(value, report));
+                    report.at(Step::Field(name), |report| walk(value, report));
                 }
             }
             _ => {}
@@ -173,32 +174,45 @@ const NULL: &str = "null is not allowed on this wire; leave the field out";
 const CHARACTER: &str = "has a character of more than three UTF-8 bytes (an emoji, say), which WeChat Pay refuses";
 
 fn beyond_basic_plane(text: &str) -> bool {
-    text.chars().any(|c| c > '\u{FFFF}')
+    !text.is_ascii() && text.chars().any(|c| c > '\u{FFFF}')
 }
 
-struct Report {
-    pointer: String,
+/// One step of a JSON pointer.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Item(usize),
+}
+
+struct Report<'a> {
+    /// Where it looks. Most values are right, so the pointer is written only where something is wrong.
+    place: Vec<Step<'a>>,
     violations: Vec<Violation>,
 }
 
-impl Report {
+impl<'a> Report<'a> {
     fn new() -> Self {
-        // Most pointers are shorter, so it grows once.
-        Self { pointer: String::with_capacity(64), violations: Vec::new() }
+        Self { place: Vec::with_capacity(8), violations: Vec::new() }
     }
 
     fn add(&mut self, kind: ViolationKind, message: String) {
-        self.violations.push(Violation { pointer: self.pointer.clone(), kind, message });
+        let mut pointer = String::new();
+        for step in &self.place {
+            match step {
+                Step::Field(name) => push_step(&mut pointer, name),
+                Step::Item(index) => push_step(&mut pointer, &index.to_string()),
+            }
+        }
+        self.violations.push(Violation { pointer, kind, message });
     }
 
-    fn at(&mut self, step: &str, look: impl FnOnce(&mut Self)) {
-        let len = self.pointer.len();
-        push_step(&mut self.pointer, step);
+    fn at(&mut self, step: Step<'a>, look: impl FnOnce(&mut Self)) {
+        self.place.push(step);
         look(self);
-        self.pointer.truncate(len);
+        self.place.pop();
     }
 
-    fn value(&mut self, shape: &Shape, value: &Value) {
+    fn value(&mut self, shape: &Shape, value: &'a Value) {
         match (shape, value) {
             (_, Value::Null) => {
                 self.add(ViolationKind::Null, NULL.to_owned());
@@ -207,11 +221,7 @@ impl Report {
             (Shape::Array { items, min, max }, Value::Array(values)) => {
                 self.count(values.len(), *min, *max);
                 for (index, value) in values.iter().enumerate() {
-                    let len = self.pointer.len();
-                    self.pointer.push('/');
-                    self.pointer.push_str(&index.to_string());
-                    self.value(items, value);
-                    self.pointer.truncate(len);
+                    self.at(Step::Item(index), |report| report.value(items, value));
                 }
             }
             (Shape::Text(limits), Value::String(text)) => self.text(limits, text),
@@ -226,15 +236,15 @@ impl Report {
         }
     }
 
-    fn object(&mut self, fields: &[Field], map: &Map<String, Value>) {
+    fn object(&mut self, fields: &'static [Field], map: &'a Map<String, Value>) {
         let mut known = 0;
         for field in fields {
             match map.get(field.name()) {
                 Some(value) => {
                     known += 1;
-                    self.at(field.name(), |report| report.value(field.shape(), value));
+                    self.at(Step::Field(field.name()), |report| report.value(field.shape(), value));
                 }
-                None if field.required() => self.at(field.name(), |report| {
+                None if field.required() => self.at(Step::Field(field.name()), |report| {
                     report.add(ViolationKind::Required, "is required and missing".to_owned());
                 }),
                 None => {}
@@ -245,7 +255,7 @@ impl Report {
         }
         for name in map.keys().filter(|name| fields.iter().all(|field| field.name() != name.as_str())) {
             let hint = nearest(name, fields).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            self.at(name, |report| {
+            self.at(Step::Field(name), |report| {
                 report.add(ViolationKind::Unknown, format!("is no field of this operation{hint}"));
             });
         }
