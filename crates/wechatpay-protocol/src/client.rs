@@ -91,10 +91,20 @@ impl<W: ?Sized> Clone for Retrying<W> {
     }
 }
 
-/// What is asked: an operation with its arguments laid out, or any path.
-pub(crate) struct Call {
+/// A call whose arguments are checked and laid out, to be sent once or several times: the same bytes each time, signed
+/// afresh. It belongs to the merchant or brand of the client that prepared it.
+#[derive(Clone)]
+pub struct Call {
+    /// None for any other path.
     spec: Option<&'static Spec>,
     prepared: Prepared,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The arguments may be anything.
+        f.debug_struct("Call").field("name", &self.name()).finish_non_exhaustive()
+    }
 }
 
 impl Call {
@@ -186,7 +196,15 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
         &self.base
     }
 
-    fn prepare(&self, spec: &'static Spec, arguments: Value, file: Option<File<'_>>) -> Result<Call, Error> {
+    /// Checks and lays out a call with untyped arguments; `send_call` sends it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with everything that is wrong with the arguments.
+    pub fn prepare(&self, spec: &'static Spec, arguments: Value) -> Result<Call, Error> {
+        self.lay_out(spec, arguments, None)
+    }
+
+    fn lay_out(&self, spec: &'static Spec, arguments: Value, file: Option<File<'_>>) -> Result<Call, Error> {
         let context = Context { now: self.stamper.now(), mchid: self.identity.id() };
         let sender = Sender { verifier: Some(&*self.verifier), brand_id: self.identity.brand_id() };
         let prepared = request::lay_out(spec, arguments, file, &context, &sender);
@@ -370,7 +388,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// See [`Error`]; each variant says whether the request may have been executed.
     pub async fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare(O::SPEC, arguments(operation)?, None)?;
+        let call = self.lay_out(O::SPEC, arguments(operation)?, None)?;
         self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call).await?)
     }
 
@@ -379,7 +397,7 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare(O::SPEC, arguments(operation)?, Some(file))?;
+        let call = self.lay_out(O::SPEC, arguments(operation)?, Some(file))?;
         self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call).await?)
     }
 
@@ -393,7 +411,7 @@ impl<T: Transport> Client<T> {
         arguments: Value,
         file: File<'_>,
     ) -> Result<Reply<Value>, Error> {
-        let call = self.prepare(spec, arguments, Some(file))?;
+        let call = self.lay_out(spec, arguments, Some(file))?;
         self.read(Some(spec), spec.answer(), self.exchange(&call).await?)
     }
 
@@ -402,16 +420,17 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
-        self.call_as(spec, arguments).await
+        self.send_call(&self.prepare(spec, arguments)?).await
     }
 
-    /// [`call`](Self::call) with the answer read into a type of yours: one that keeps little of a large answer, say.
+    /// Sends what [`prepare`](Self::prepare) has made. The answer is read into a type of yours, which is [`Value`] or
+    /// one that keeps less of it.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn call_as<R: DeserializeOwned>(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<R>, Error> {
-        let call = self.prepare(spec, arguments, None)?;
-        self.read(Some(spec), spec.answer(), self.exchange(&call).await?)
+    pub async fn send_call<R: DeserializeOwned>(&self, call: &Call) -> Result<Reply<R>, Error> {
+        let answer = call.spec.map_or(Answer::Json, Spec::answer);
+        self.read(call.spec, answer, self.exchange(call).await?)
     }
 
     /// Calls any path, signed and verified all the same.
@@ -541,7 +560,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// See [`Error`]; each variant says whether the request may have been executed.
     pub fn send<O: Operation>(&self, operation: &O) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare(O::SPEC, arguments(operation)?, None)?;
+        let call = self.lay_out(O::SPEC, arguments(operation)?, None)?;
         self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call)?)
     }
 
@@ -550,7 +569,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn upload<O: Operation>(&self, operation: &O, file: File<'_>) -> Result<Reply<O::Response>, Error> {
-        let call = self.prepare(O::SPEC, arguments(operation)?, Some(file))?;
+        let call = self.lay_out(O::SPEC, arguments(operation)?, Some(file))?;
         self.read(Some(O::SPEC), O::SPEC.answer(), self.exchange(&call)?)
     }
 
@@ -559,7 +578,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn call_upload(&self, spec: &'static Spec, arguments: Value, file: File<'_>) -> Result<Reply<Value>, Error> {
-        let call = self.prepare(spec, arguments, Some(file))?;
+        let call = self.lay_out(spec, arguments, Some(file))?;
         self.read(Some(spec), spec.answer(), self.exchange(&call)?)
     }
 
@@ -568,16 +587,17 @@ impl<T: BlockingTransport> BlockingClient<T> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn call(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<Value>, Error> {
-        self.call_as(spec, arguments)
+        self.send_call(&self.prepare(spec, arguments)?)
     }
 
-    /// [`call`](Self::call) with the answer read into a type of yours: one that keeps little of a large answer, say.
+    /// Sends what [`prepare`](Self::prepare) has made. The answer is read into a type of yours, which is [`Value`] or
+    /// one that keeps less of it.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub fn call_as<R: DeserializeOwned>(&self, spec: &'static Spec, arguments: Value) -> Result<Reply<R>, Error> {
-        let call = self.prepare(spec, arguments, None)?;
-        self.read(Some(spec), spec.answer(), self.exchange(&call)?)
+    pub fn send_call<R: DeserializeOwned>(&self, call: &Call) -> Result<Reply<R>, Error> {
+        let answer = call.spec.map_or(Answer::Json, Spec::answer);
+        self.read(call.spec, answer, self.exchange(call)?)
     }
 
     /// Calls any path, signed and verified all the same.

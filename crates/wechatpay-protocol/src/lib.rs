@@ -67,7 +67,7 @@ mod trust;
 
 pub use certificates::Certificates;
 pub use check::{Violation, ViolationKind};
-pub use client::{BlockingClient, Caller, Client, Reply};
+pub use client::{BlockingClient, Call, Caller, Client, Reply};
 pub use download::Download;
 pub use error::{
     ApiError, BoxError, DecodeError, Error, Executed, Invalid, OutcomeUnknown, Pending, Retry, Unverified,

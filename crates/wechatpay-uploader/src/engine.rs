@@ -22,7 +22,8 @@ use std::time::Duration;
 use wechatpay_protocol::model::ErrorCode;
 use wechatpay_protocol::retry::{Attempt, Timer};
 use wechatpay_protocol::{
-    Client, Error, Executed, Retry, RetryPolicy, Stamper, SystemStamper, Transport, TransportError, TransportErrorKind,
+    Call, Client, Error, Executed, Retry, RetryPolicy, Stamper, SystemStamper, Transport, TransportError,
+    TransportErrorKind,
 };
 
 /// Batches that may fail one after the other before the upload stops, once one has succeeded.
@@ -227,7 +228,7 @@ struct Run<'a, T, F> {
     /// Taken when no further call may begin.
     halt: Option<oneshot::Sender<()>>,
     totals: Totals,
-    queue: VecDeque<Batch>,
+    queue: VecDeque<Ready>,
     /// Whether batches have been asked for and not come yet.
     asked: bool,
     /// Whether there are no more.
@@ -253,9 +254,9 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             self.ask_for_more(under_way.len());
             while self.halt.is_some()
                 && under_way.len() < self.width()
-                && let Some(batch) = self.queue.pop_front()
+                && let Some(ready) = self.queue.pop_front()
             {
-                under_way.push(self.calls.settle(batch));
+                under_way.push(self.calls.settle(ready));
             }
             let nothing_left = self.halt.is_none() || self.exhausted && self.queue.is_empty();
             if under_way.is_empty() && nothing_left && (!self.asked || self.failed.is_some()) {
@@ -272,8 +273,8 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             }
         }
         drop(under_way);
-        for batch in std::mem::take(&mut self.queue) {
-            self.put_back(batch);
+        for ready in std::mem::take(&mut self.queue) {
+            self.put_back(ready.batch);
         }
         let Self { ask, totals, interrupted, last, failed, .. } = self;
         drop(ask);
@@ -320,11 +321,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             Some(Told::Batches(batches)) => {
                 self.asked = false;
                 self.exhausted |= batches.is_empty();
-                if self.halt.is_some() {
-                    self.queue.extend(batches);
-                } else {
-                    batches.into_iter().for_each(|batch| self.put_back(batch));
-                }
+                batches.into_iter().for_each(|batch| self.queue_up(batch));
             }
             Some(Told::Failed(error)) => {
                 self.failed = Some(error);
@@ -334,6 +331,21 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             Some(Told::Closed(_)) | None => {
                 let gone = || UploadError::Thread(std::io::Error::other("the journal's thread ended"));
                 self.failed.get_or_insert_with(gone);
+                self.halt = None;
+            }
+        }
+    }
+
+    /// Makes a batch ready to be sent, if any still is.
+    fn queue_up(&mut self, batch: Batch) {
+        if self.halt.is_none() {
+            return self.put_back(batch);
+        }
+        match self.calls.prepare(&batch) {
+            Ok(call) => self.queue.push_back(Ready { batch, call }),
+            Err(error) => {
+                self.put_back(batch);
+                self.failed = Some(UploadError::Invalid(error));
                 self.halt = None;
             }
         }
@@ -392,6 +404,12 @@ struct Creating {
     pause: Duration,
 }
 
+/// A batch and its call, which is laid out once, however often it is sent.
+struct Ready {
+    batch: Batch,
+    call: Call,
+}
+
 /// What became of a batch.
 struct Settled {
     batch: Batch,
@@ -409,7 +427,7 @@ enum Next {
 
 impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
     /// Sends a batch until it is known what became of it, or there is no point in going on.
-    async fn settle(&self, batch: Batch) -> Settled {
+    async fn settle(&self, Ready { batch, call }: Ready) -> Settled {
         let mut progress = batch.before.clone();
         let (mut failures, mut since, mut last) = (0, None, None);
         loop {
@@ -419,7 +437,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
             let began = self.now();
             let since = *since.get_or_insert(began);
             progress.attempts += 1;
-            let error = match self.call(&batch).await {
+            let error = match self.send(&call).await {
                 Ok(answer) => {
                     self.pace.accepted();
                     *self.creating.lock().unwrap_or_else(PoisonError::into_inner) = Creating::default();
@@ -446,13 +464,18 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
         self.uploader.stamper.monotonic()
     }
 
-    async fn call(&self, batch: &Batch) -> Result<Answer, Error> {
-        let Uploader { client, job, timer, options, .. } = self.uploader;
+    fn prepare(&self, batch: &Batch) -> Result<Call, Error> {
+        let Uploader { client, job, .. } = self.uploader;
         let mut request = job.target.clone();
         request.insert(job.endpoint.codes.to_owned(), batch.codes.iter().collect());
         request.insert(self.limits.number_field.to_owned(), batch.number.clone().into());
-        let call = pin!(client.call_as(job.endpoint.spec, Value::Object(request)));
-        match select(call, timer.sleep(options.policy.attempt_timeout)).await {
+        client.prepare(job.endpoint.spec, Value::Object(request))
+    }
+
+    async fn send(&self, call: &Call) -> Result<Answer, Error> {
+        let Uploader { client, timer, options, .. } = self.uploader;
+        let sent = pin!(client.send_call(call));
+        match select(sent, timer.sleep(options.policy.attempt_timeout)).await {
             Either::Left((reply, _)) => reply.map(|reply| reply.value),
             Either::Right(_) => {
                 let late = "the attempt took longer than an upload gives it";
