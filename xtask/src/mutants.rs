@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Runs cargo-mutants over what `.cargo/mutants.toml` names; arguments narrow it, such as `--file PATH`.
+/// Runs cargo-mutants over what `.cargo/mutants.toml` names; arguments narrow it, such as `--re src/retry`.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     let there =
         Command::new("cargo").args(["mutants", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
