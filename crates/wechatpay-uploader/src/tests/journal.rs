@@ -5,6 +5,8 @@ use super::fake::{Fake, codes, input};
 use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals};
 use crate::plan::{Gathered, PlanError, survey};
 use crate::{Endpoint, UploadError};
+use redb::ReadableTable as _;
+use serde_json::Value;
 use std::io;
 use std::path::Path;
 
@@ -153,6 +155,52 @@ fn what_is_no_journal_is_told_from_one_that_is_torn() {
         let refused = Journal::open(&path).unwrap_err();
         assert_eq!(matches!(refused, JournalError::Foreign { .. }), foreign, "{name}: {refused:?}");
         assert_eq!(matches!(refused, JournalError::Damaged { .. }), !foreign, "{name}: {refused:?}");
+    }
+}
+
+/// Changes what a journal says of itself, or of its first batch, behind its back.
+fn tamper(disk: &Disk, change: impl FnOnce(&mut Value), batch: Option<&Progress>) {
+    let database = redb::Database::builder().create_with_file_format_v3(true).create_with_backend(disk.clone());
+    let database = database.unwrap();
+    let write = database.begin_write().unwrap();
+    {
+        let mut meta = write.open_table(redb::TableDefinition::<&str, &[u8]>::new("wechatpay-uploader")).unwrap();
+        let mut header: Value = serde_json::from_slice(meta.get("header").unwrap().unwrap().value()).unwrap();
+        change(&mut header);
+        meta.insert("header", header.to_string().as_bytes()).unwrap();
+        let mut progress = write.open_table(redb::TableDefinition::<u64, &[u8]>::new("progress")).unwrap();
+        if let Some(batch) = batch {
+            progress.insert(0, serde_json::to_vec(batch).unwrap().as_slice()).unwrap();
+        }
+    }
+    write.commit().unwrap();
+}
+
+#[test]
+fn a_journal_that_contradicts_itself_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = input(folder.path(), &codes(450));
+    let opened = |change: fn(&mut Value), batch: Option<&Progress>| {
+        let disk = Disk::default();
+        drop(Fake::new(|_, _| None).uploader().job().create_on(disk.clone(), "disk", &input).unwrap());
+        tamper(&disk, change, batch);
+        Journal::open_storage(disk, "disk").map(|journal| journal.totals())
+    };
+    let done = |uploaded| {
+        let tally = Tally { uploaded, ..Tally::default() };
+        Progress { state: State::Done, tally, ..Progress::default() }
+    };
+    assert_eq!(opened(|_| {}, None).unwrap().not_sent, 450);
+    assert_eq!(opened(|_| {}, Some(&done(200))).unwrap().uploaded, 200);
+    // As many batches as were not planned; a batch with fewer outcomes than codes; another version; no header.
+    let damaged = |opened: Result<Totals, JournalError>| matches!(opened, Err(JournalError::Damaged { .. }));
+    assert!(damaged(opened(|header| header["batches"] = 4.into(), None)));
+    assert!(damaged(opened(|_| {}, Some(&done(199)))));
+    assert!(damaged(opened(|header| header["numbers"] = 1.into(), None)));
+    let versions: [fn(&mut Value); 2] = [|header| header["format"] = 2.into(), |header| *header = 1.into()];
+    for change in versions {
+        let opened = opened(change, None);
+        assert!(matches!(opened, Err(JournalError::Version { .. })), "{opened:?}");
     }
 }
 
