@@ -641,3 +641,161 @@ fn typed(shape: &Shape, text: &str) -> Value {
     };
     parsed.unwrap_or_else(|| Value::String(text.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use wechatpay_model::Operation as _;
+    use wechatpay_model::operation::{Field, Method as Verb, Text};
+    use wechatpay_model::partnerships::CreatePartnership;
+
+    const TEXT: &Shape = &Shape::Text(Text::ANY);
+    const NUMBER: &Shape = &Shape::Integer { min: Some(1), max: None, one_of: &[] };
+    static THING: Shape = Shape::Object(&[
+        Field::new("id", TEXT),
+        Field::new("n", NUMBER),
+        Field::new("on", &Shape::Boolean),
+        Field::new("text", TEXT),
+    ]);
+    static GET_THING: Spec = Spec::new("things.get", Verb::Get, "/v3/things/{id}", Body::None, &THING)
+        .with_query(&["n", "on", "text"])
+        .with_brand_path("/brand/things/{id}");
+    static LIST_THINGS: Spec = Spec::new("things.list", Verb::Get, "/v3/things/list", Body::None, &THING);
+    static SET_THING: Spec = Spec::new("things.set", Verb::Post, "/v3/things/{id}", Body::Json, &THING);
+    static PERSON: Shape = Shape::Object(&[Field::new("name", TEXT).encrypted(), Field::new("n", NUMBER)]);
+    static SET_PERSON: Spec = Spec::new("people.set", Verb::Post, "/v3/people", Body::Json, &PERSON);
+
+    const CONTEXT: Context<'_> = Context { now: 0, mchid: "1900000001" };
+
+    fn fields(value: Value) -> Map<String, Value> {
+        value.as_object().cloned().unwrap()
+    }
+
+    #[test]
+    fn the_extension_names_the_content_type() {
+        for (name, wanted) in [
+            ("a.jpg", "image/jpeg"),
+            ("a.b.JPEG", "image/jpeg"),
+            ("a.Png", "image/png"),
+            ("a.bmp", "image/bmp"),
+            ("a.gif", "application/octet-stream"),
+            ("jpg", "application/octet-stream"),
+        ] {
+            assert_eq!(File { name, bytes: b"" }.content_type(), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_keeps_its_segments() {
+        let known = || Violation { pointer: "/id".to_owned(), kind: ViolationKind::Required, message: String::new() };
+        let other = || Violation { pointer: "/n".to_owned(), ..known() };
+        // What stands in the path, the violations before, their pointers after, and the target.
+        let cases: [(&str, Vec<Violation>, &[&str], &str); 7] = [
+            ("a/b?", vec![], &[], "/v3/things/a%2Fb%3F"),
+            ("...", vec![], &[], "/v3/things/..."),
+            ("", vec![], &["/id"], "/v3/things/"),
+            (".", vec![], &["/id"], "/v3/things/."),
+            ("..", vec![], &["/id"], "/v3/things/.."),
+            ("..", vec![known()], &["/id"], "/v3/things/.."),
+            ("..", vec![other()], &["/n", "/id"], "/v3/things/.."),
+        ];
+        for (id, mut violations, pointers, wanted) in cases {
+            let found = target(GET_THING.path(), &[], &mut fields(json!({ "id": id })), &mut violations);
+            assert_eq!(found, wanted);
+            assert_eq!(violations.iter().map(|violation| &*violation.pointer).collect::<Vec<_>>(), pointers, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_prepared_can_be_looked_at() {
+        let arguments = json!({"id": "a b", "n": 2, "on": true, "text": "x&y"});
+        let read = prepare(&GET_THING, arguments.clone(), &CONTEXT).unwrap();
+        assert_eq!((read.method(), read.target()), (&Method::GET, "/v3/things/a%20b?n=2&on=true&text=x%26y"));
+        assert_eq!(read.body(), "");
+        let write = prepare(&SET_THING, arguments, &CONTEXT).unwrap();
+        assert_eq!((write.method(), write.target()), (&Method::POST, "/v3/things/a%20b"));
+        assert_eq!(write.body(), r#"{"n":2,"on":true,"text":"x&y"}"#);
+    }
+
+    #[test]
+    fn fields_that_travel_in_a_header_stand_nowhere_else() {
+        let spec = CreatePartnership::SPEC;
+        let (mut arguments, mut violations) = (fields(json!({"Idempotency-Key": "key 1", "partner": {}})), Vec::new());
+        let sent = headers(spec, &mut arguments, &mut violations);
+        assert_eq!((sent.len(), sent["idempotency-key"].as_bytes()), (1, &b"key 1"[..]));
+        assert_eq!((Value::Object(arguments), violations), (json!({"partner": {}}), vec![]));
+        let mut violations = Vec::new();
+        assert!(headers(spec, &mut fields(json!({"Idempotency-Key": "a\nb"})), &mut violations).is_empty());
+        assert_eq!((violations[0].pointer.as_str(), violations.len()), ("/Idempotency-Key", 1));
+
+        let route = Route::find([spec], &Method::POST, spec.path()).unwrap();
+        assert_eq!(parse(&route, None, &sent, br#"{"n":1}"#), Ok(json!({"Idempotency-Key": "key 1", "n": 1})));
+        let twice = parse(&route, None, &sent, br#"{"Idempotency-Key":"key 1"}"#).unwrap_err();
+        assert_eq!((twice.location, &*twice.field), ("body", "/body/Idempotency-Key"));
+    }
+
+    #[cfg(feature = "aws-lc-rs")]
+    #[test]
+    fn p13_what_is_marked_is_encrypted_once_all_else_is_right() {
+        use crate::crypto::aws_lc;
+        let key = aws_lc::VerifyingKey::from_public_key_pem(include_str!("../tests/fixtures/crypto/rsa2048.pub.pem"));
+        let trust = crate::Trust::new().with_public_key("PUB_KEY_ID_1", key.unwrap());
+        let sealing = Sender { verifier: Some(&trust), brand_id: None };
+        let prepare =
+            |n: i64, sender: &Sender<'_>| lay_out(&SET_PERSON, json!({"name": "P", "n": n}), None, &CONTEXT, sender);
+        let prepared = prepare(1, &sealing).unwrap();
+        let body: Value = serde_json::from_slice(prepared.body()).unwrap();
+        assert_eq!((body["name"].as_str().unwrap().len(), &body["n"]), (344, &json!(1)));
+        assert_eq!(prepared.sealed_for.as_deref(), Some("PUB_KEY_ID_1"));
+        // Without a key it is not sent, and where something else is wrong that is said first.
+        let pointers = |n| {
+            let invalid = prepare(n, &Sender::default()).unwrap_err();
+            invalid.violations.into_iter().map(|violation| violation.pointer).collect::<Vec<_>>()
+        };
+        assert_eq!((pointers(1), pointers(0)), (vec!["/name".to_owned()], vec!["/n".to_owned()]));
+    }
+
+    #[test]
+    fn a_request_line_finds_its_operation() {
+        let find = |method: Method, path: &str| {
+            let route = Route::find([&GET_THING, &LIST_THINGS, &SET_THING], &method, path)?;
+            Some((route.spec.id(), route.path.into_iter().map(|(_, text)| text).collect::<Vec<_>>(), route.brand))
+        };
+        let found = |id, path: &[&str], brand| Some((id, path.iter().map(|text| (*text).to_owned()).collect(), brand));
+        assert_eq!(find(Method::GET, "/v3/things/a%2Fb"), found("things.get", &["a/b"], false));
+        assert_eq!(find(Method::GET, "/brand/things/a"), found("things.get", &["a"], true));
+        assert_eq!(find(Method::POST, "/v3/things/list"), found("things.set", &["list"], false));
+        // Words win over fields.
+        assert_eq!(find(Method::GET, "/v3/things/list"), found("things.list", &[], false));
+        for path in
+            ["/v3/others/a", "/v3/things", "/v3/things/a/b", "/v4/things/list", "/brand/things", "/v3/things/%FF"]
+        {
+            assert_eq!(find(Method::GET, path), None, "{path}");
+        }
+        assert_eq!(find(Method::DELETE, "/v3/things/a"), None);
+    }
+
+    #[test]
+    fn a_query_is_read_by_the_form_of_its_fields() {
+        let route = Route::find([&GET_THING], &Method::GET, "/v3/things/a").unwrap();
+        let read = |query| parse(&route, Some(query), &HeaderMap::new(), b"");
+        for (query, wanted) in [
+            ("", json!({"id": "a"})),
+            ("n=3&on=true&text=4", json!({"id": "a", "n": 3, "on": true, "text": "4"})),
+            // For the check to refuse.
+            ("n=x&on=", json!({"id": "a", "n": "x", "on": ""})),
+            ("text=a+b%2B%E5%88%B8&&other=1", json!({"id": "a", "text": "a b+券"})),
+            ("text", json!({"id": "a", "text": ""})),
+        ] {
+            assert_eq!(read(query), Ok(wanted), "{query}");
+        }
+        for (query, field) in [("text=1&text=1", "text"), ("text=%FF", "text"), ("id=b", ""), ("n=1&n=2", "n")] {
+            match read(query) {
+                Err(refused) => assert_eq!((refused.location, &*refused.field), ("query", field), "{query}"),
+                // What does not travel in the query is not looked at there.
+                Ok(value) => assert_eq!((value, field), (json!({"id": "a"}), ""), "{query}"),
+            }
+        }
+    }
+}

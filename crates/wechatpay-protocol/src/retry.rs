@@ -168,7 +168,9 @@ pub(crate) async fn within<F: Future>(future: F, mut timer: Option<Sleep>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Pending;
     use crate::transport::{TransportError, TransportErrorKind};
+    use bytes::Bytes;
 
     fn attempt(number: u32, idempotency: Idempotency) -> Attempt {
         Attempt { number, elapsed: Duration::ZERO, jitter: u16::MAX, idempotency }
@@ -176,6 +178,11 @@ mod tests {
 
     fn broken() -> Error {
         TransportError::interrupted("cut").into()
+    }
+
+    /// 202: executed, and to be asked for again.
+    fn pending() -> Error {
+        Error::Pending(Pending { request_id: None, body: Bytes::new() })
     }
 
     fn refused() -> Error {
@@ -190,6 +197,7 @@ mod tests {
         {
             assert_eq!(policy.next(&attempt(1, idempotency), &broken()).is_some(), broken_again, "{idempotency:?}");
             assert_eq!(policy.next(&attempt(1, idempotency), &refused()).is_some(), refused_again, "{idempotency:?}");
+            assert!(policy.next(&attempt(1, idempotency), &pending()).is_some(), "{idempotency:?}");
         }
     }
 
@@ -208,8 +216,14 @@ mod tests {
     fn attempts_and_deadline_end_it() {
         let policy = RetryPolicy::default();
         assert_eq!(policy.next(&attempt(policy.attempts, Idempotency::Safe), &broken()), None);
-        let late = Attempt { elapsed: policy.deadline, ..attempt(1, Idempotency::Safe) };
-        assert_eq!(policy.next(&late, &broken()), None);
+        // An attempt that would begin at the deadline does not; one that begins just before it does.
+        let latest = policy.deadline - policy.pause;
+        for (elapsed, pause) in
+            [(policy.deadline, None), (latest, None), (latest - Duration::from_nanos(1), Some(policy.pause))]
+        {
+            let late = Attempt { elapsed, ..attempt(1, Idempotency::Safe) };
+            assert_eq!(policy.next(&late, &broken()), pause, "{elapsed:?}");
+        }
     }
 
     #[test]

@@ -85,3 +85,39 @@ impl fmt::Debug for Trust {
         f.debug_list().entries(self.keys.iter().map(|(serial, _)| serial)).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Knows its own name as a signature.
+    struct Named(&'static str);
+
+    impl VerifyingKey for Named {
+        fn verify(&self, _: &[u8], signature: &[u8]) -> bool {
+            signature == self.0.as_bytes()
+        }
+    }
+
+    #[test]
+    fn every_key_is_found_by_its_serial_and_public_keys_are_preferred_in_their_order() {
+        let empty = Trust::new();
+        assert!(empty.key("A").is_none() && empty.preferred().is_none() && empty.certificates().is_none());
+        let certificate = empty.with_certificate("A", Named("a"));
+        assert_eq!(certificate.preferred().as_deref(), Some("A"));
+        let all = certificate
+            .with_certificate("B", Named("b"))
+            .with_public_key("PUB_KEY_ID_1", Named("1"))
+            .with_public_key("PUB_KEY_ID_2", Named("2"));
+        let serials: Vec<_> = all.keys.iter().map(|(serial, _)| serial.as_str()).collect();
+        assert_eq!(serials, ["PUB_KEY_ID_1", "PUB_KEY_ID_2", "A", "B"]);
+        // Shared, it is the same.
+        let shared: Arc<dyn Verifier> = Arc::new(all);
+        assert_eq!(Verifier::preferred(&shared).as_deref(), Some("PUB_KEY_ID_1"));
+        for (serial, name) in [("A", "a"), ("B", "b"), ("PUB_KEY_ID_1", "1"), ("PUB_KEY_ID_2", "2")] {
+            let key = Verifier::key(&shared, serial).unwrap();
+            assert!(key.verify(b"", name.as_bytes()), "{serial}");
+        }
+        assert!(Verifier::key(&shared, "a").is_none() && Verifier::key(&shared, "PUB_KEY_ID_").is_none());
+    }
+}

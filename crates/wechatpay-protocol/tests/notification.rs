@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
 use platform::{Message, NEW, OLD, PUBLIC_KEY_ID, SIGNATURE_HEADERS, apiv3_key, certificate, fixture, seal, signer};
 use serde_json::{Value, json};
+use std::error::Error as _;
 use std::sync::Arc;
 use wechatpay_protocol::crypto::{Certificate, OpenError, VerifyingKey, aws_lc};
 use wechatpay_protocol::notification::{
@@ -166,6 +167,10 @@ fn what_is_left_out_is_taken_as_empty() {
     let event = receive(&message).unwrap();
     assert_eq!((&*event.summary, &*event.original_type, event.resource()), ("", "", &b"{}"[..]));
 
+    // The longest id.
+    let longest = "E".repeat(128);
+    assert_eq!(receive(&changed(|envelope| envelope["id"] = longest.as_str().into())).unwrap().id, longest);
+
     // The signature type need not be named.
     receive(&changed(|_| {}).with("wechatpay-signature-type", None)).unwrap();
 }
@@ -231,6 +236,7 @@ fn every_refusal() {
         ("a line end more", body(&[&*good().body, b"\n"].concat()), Unverified(Mismatch)),
         ("another key", Message::signed(&signer("new"), OLD, NOW, "n", good().body), Unverified(Mismatch)),
         ("an empty signature", header("wechatpay-signature", ""), Unverified(Mismatch)),
+        ("as large as may be", body(&vec![b' '; 1 << 20]), Unverified(Mismatch)),
         ("too large", body(&vec![b' '; (1 << 20) + 1]), TooLarge((1 << 20) + 1)),
         // What was sealed.
         ("another algorithm", sealed(|r| r["algorithm"] = "AEAD_SM4_128_GCM".into()), broken(SealedError::Algorithm("AEAD_SM4_128_GCM".into()))),
@@ -245,6 +251,13 @@ fn every_refusal() {
         let error = receive(&message).expect_err(name);
         assert_eq!(error, wanted, "{name}");
         assert!(!error.to_string().is_empty());
+        // What does not open says why, to whoever follows the causes.
+        let cause = error.source().map(ToString::to_string);
+        let wanted = match &error {
+            Sealed { source, .. } => Some(source.to_string()),
+            _ => None,
+        };
+        assert_eq!(cause, wanted, "{name}");
     }
 
     let other = aws_lc::ApiV3Key::new([b'k'; 32]).unwrap();
@@ -276,6 +289,7 @@ fn genuine_nonsense_is_named() {
         ("event_type twice", twice("event_type"), "."),
         ("no id", changed(|e| drop(e.as_object_mut().unwrap().remove("id"))), "."),
         ("empty id", set("/id", "".into()), "id"),
+        ("an id too long by one", set("/id", format!("secret{}", "x".repeat(123)).into()), "id"),
         ("endless id", set("/id", "secret".repeat(100).into()), "id"),
         ("numeric id", set("/id", 1.into()), "id"),
         ("no event_type", changed(|e| drop(e.as_object_mut().unwrap().remove("event_type"))), "."),
@@ -288,6 +302,7 @@ fn genuine_nonsense_is_named() {
         let error = receive(&message).expect_err(name);
         let NotificationError::Unreadable(read) = &error else { panic!("{name}: {error}") };
         assert_eq!(read.path, path, "{name}: {read}");
+        assert_eq!(error.source().map(ToString::to_string), Some(read.to_string()), "{name}");
         assert!(!error.to_string().contains("secret"), "{name}: {error}");
         assert_eq!(error.answer().into_response().status(), StatusCode::BAD_REQUEST, "{name}");
     }
@@ -404,6 +419,7 @@ fn recent_ids_are_bounded_by_number_and_age() {
         assert_eq!(guard.begin(id, 0), Seen::First);
         guard.done(id);
     }
+    assert!(!guard.is_empty());
     // A full memory drops the oldest.
     assert_eq!(guard.begin("d", 10), Seen::First);
     assert_eq!(
@@ -440,6 +456,13 @@ fn recent_ids_are_bounded_by_number_and_age() {
         assert!(guard.len() <= 100);
     }
     assert_eq!(RecentIds::new(0, 10).begin("a", 0), Seen::First);
+    // A guard that is shared is the guard.
+    let shared: Arc<dyn ReplayGuard> = Arc::new(RecentIds::new(3, 100));
+    assert_eq!((shared.begin("a", 0), shared.begin("a", 0)), (Seen::First, Seen::Underway));
+    shared.forget("a");
+    assert_eq!(shared.begin("a", 0), Seen::First);
+    shared.done("a");
+    assert_eq!(shared.begin("a", 0), Seen::Done);
     assert_eq!((Unguarded.begin("a", 0), Unguarded.begin("a", 0)), (Seen::First, Seen::First));
 }
 
@@ -464,8 +487,9 @@ fn answers() {
     let error = NotificationError::Unverified(UnverifiedReason::UnknownSerial("SERIAL".into()));
     assert_eq!(shown(error.answer()), said(401, r#"{"code":"FAIL","message":"signature not accepted"}"#));
     assert_eq!(shown(NotificationError::TooLarge(1 << 30).answer()).0, 413);
-    let response: http::Response<Bytes> = Acknowledge::Success.into();
-    assert_eq!(response.status(), StatusCode::OK);
+    let response: http::Response<Bytes> = Acknowledge::failure("later").into();
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(response.into_body(), Acknowledge::failure("later").into_response().into_body());
 }
 
 #[test]

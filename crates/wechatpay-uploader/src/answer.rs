@@ -158,9 +158,14 @@ mod tests {
         (0..count).map(|number| format!("C{number}")).collect()
     }
 
-    fn states(answer: Value, count: usize, maybe: bool) -> (String, Vec<String>) {
-        let answer = serde_json::from_value(answer).unwrap();
-        let reconciled = reconcile(&Endpoint::BUSIFAVOR, &answer, &codes(count), maybe);
+    fn reconciled(answer: &Value, count: usize, maybe: bool) -> Reconciled {
+        let answer = serde_json::from_value(answer.clone()).unwrap();
+        reconcile(&Endpoint::BUSIFAVOR, &answer, &codes(count), maybe)
+    }
+
+    /// The tally as text, and what does not fit.
+    fn states(answer: &Value, count: usize, maybe: bool) -> (String, Vec<String>) {
+        let reconciled = reconciled(answer, count, maybe);
         let Tally { uploaded, existed, refused, unclear } = reconciled.tally;
         assert_eq!(uploaded + existed + refused + unclear, u32::try_from(count).unwrap());
         (format!("{uploaded} {existed} {refused} {unclear}"), reconciled.differences)
@@ -169,55 +174,110 @@ mod tests {
     #[test]
     fn every_code_gets_one_outcome_and_what_does_not_fit_is_said() {
         let all = json!(["C0", "C1", "C2"]);
-        for (answer, wanted, differences) in [
-            (json!({"total_count": 3, "success_count": 3, "success_codes": all}), "3 0 0 0", 0),
+        let cases: Vec<(Value, &str, &[&str])> = vec![
+            (json!({"total_count": 3, "success_count": 3, "success_codes": all}), "3 0 0 0", &[]),
             // Another order is no difference, nor is a list that is left out where the number says enough.
-            (json!({"total_count": 3, "success_count": 3, "success_codes": ["C2", "C0", "C1"]}), "3 0 0 0", 0),
-            (json!({"total_count": 3, "success_count": 3}), "3 0 0 0", 0),
-            (json!({"total_count": 3, "success_count": 2, "exist_codes": ["C1"]}), "2 1 0 0", 0),
+            (json!({"total_count": 3, "success_count": 3, "success_codes": ["C2", "C0", "C1"]}), "3 0 0 0", &[]),
+            (json!({"total_count": 3, "success_count": 3}), "3 0 0 0", &[]),
+            (json!({"total_count": 3, "success_count": 2, "exist_codes": ["C1"]}), "2 1 0 0", &[]),
+            (json!({"total_count": 3, "success_count": 0, "exist_codes": all}), "0 3 0 0", &[]),
             (
                 json!({"total_count": 3, "success_count": 1, "success_codes": ["C0"], "exist_codes": ["C1"],
                     "fail_codes": [{"coupon_code": "C2", "code": "LENGTH_LIMIT", "message": "m"}]}),
                 "1 1 1 0",
-                0,
+                &[],
             ),
             (
                 json!({"total_count": 3, "success_count": 1, "success_codes": ["C0"], "fail_codes": ["C2", "C1"]}),
                 "1 0 2 0",
-                0,
+                &[],
             ),
-            (json!({"total_count": 3, "success_count": 2, "success_codes": ["C0", "C1"]}), "2 0 0 1", 1),
-            (json!({"total_count": 4, "success_count": 3, "success_codes": all}), "3 0 0 0", 1),
-            (json!({"total_count": 3, "success_count": 4, "success_codes": ["C0", "C1", "C2", "X"]}), "3 0 0 0", 2),
-            (json!({"total_count": 3, "success_count": 3, "success_codes": all, "exist_codes": ["C0"]}), "3 0 0 0", 1),
             (
-                json!({"total_count": 3, "success_count": 3, "success_codes": all, "duplicate_codes": ["C0"]}),
-                "3 0 0 0",
-                1,
+                json!({"total_count": 3, "success_count": 2, "success_codes": ["C0", "C1"]}),
+                "2 0 0 1",
+                &["1 code that were sent are in no list"],
             ),
-            (json!({"success_codes": [7, {}, null]}), "0 0 0 3", 2),
-            (json!({}), "0 0 0 3", 1),
-            (json!([]), "0 0 0 3", 1),
-        ] {
-            let (found, said) = states(answer.clone(), 3, false);
-            assert_eq!((found.as_str(), said.len()), (wanted, differences), "{answer}: {said:?}");
-            assert!(said.iter().all(|text| !text.contains("C0")), "{said:?}");
+            // The number stands for the list only where there is no list.
+            (
+                json!({"total_count": 3, "success_count": 2, "success_codes": ["C0"]}),
+                "1 0 0 2",
+                &["2 codes that were sent are in no list", "it says that 2 were taken, and `success_codes` names 1"],
+            ),
+            (
+                json!({"total_count": 3, "success_count": 1}),
+                "0 0 0 3",
+                &["3 codes that were sent are in no list", "it says that 1 were taken, and `success_codes` names 0"],
+            ),
+            (
+                json!({"total_count": 4, "success_count": 3, "success_codes": all}),
+                "3 0 0 0",
+                &["`total_count` is 4, and 3 were sent"],
+            ),
+            (
+                json!({"total_count": 3, "success_count": 4, "success_codes": ["C0", "C1", "C2", "X"]}),
+                "3 0 0 0",
+                &[
+                    "`success_codes` names 1 code that were not sent",
+                    "it says that 4 were taken, and `success_codes` names 3",
+                ],
+            ),
+            (
+                json!({"total_count": 3, "success_count": 3, "success_codes": all, "exist_codes": ["C0"]}),
+                "3 0 0 0",
+                &["`exist_codes` names 1 code that the answer named before"],
+            ),
+            (
+                json!({"total_count": 3, "success_count": 3, "success_codes": all, "fail_codes": ["C1", "C2"]}),
+                "3 0 0 0",
+                &["`fail_codes` names 2 codes that the answer named before"],
+            ),
+            (
+                json!({"total_count": 3, "success_count": 3, "success_codes": all, "duplicate_codes": ["C0", "C1"]}),
+                "3 0 0 0",
+                &["`duplicate_codes` names 2 codes, and every code was sent once"],
+            ),
+            (
+                json!({"success_codes": [7, {}, null]}),
+                "0 0 0 3",
+                &["`success_codes` names 3 codes that were not sent", "3 codes that were sent are in no list"],
+            ),
+            (json!({}), "0 0 0 3", &["3 codes that were sent are in no list"]),
+            (json!([]), "0 0 0 3", &["3 codes that were sent are in no list"]),
+        ];
+        for (answer, wanted, differences) in cases {
+            let (found, said) = states(&answer, 3, false);
+            assert_eq!(found, wanted, "{answer}: {said:?}");
+            assert_eq!(said, differences, "{answer}");
         }
     }
 
     #[test]
     fn what_exists_after_a_lost_answer_is_ours() {
         let answer = json!({"total_count": 2, "success_count": 0, "exist_codes": ["C0", "C1"]});
-        assert_eq!(states(answer.clone(), 2, true).0, "2 0 0 0");
-        assert_eq!(states(answer, 2, false).0, "0 2 0 0");
+        assert_eq!(states(&answer, 2, true), ("2 0 0 0".to_owned(), vec![]));
+        assert_eq!(states(&answer, 2, false), ("0 2 0 0".to_owned(), vec![]));
+        // It is not counted among those that this answer took.
+        let answer = json!({"total_count": 3, "success_count": 1, "exist_codes": ["C1", "C2"]});
+        assert_eq!(states(&answer, 3, true), ("3 0 0 0".to_owned(), vec![]));
     }
 
     #[test]
-    fn the_reason_of_a_refused_code_is_kept() {
-        let answer = json!({"total_count": 1, "success_count": 0,
-            "fail_codes": [{"coupon_code": "C0", "code": "LENGTH_LIMIT", "message": "too long"}]});
-        let answer = serde_json::from_value(answer).unwrap();
-        let reconciled = reconcile(&Endpoint::BUSIFAVOR, &answer, &codes(1), false);
-        assert_eq!(reconciled.notes[0].1.reason.as_deref(), Some("LENGTH_LIMIT: too long"));
+    fn only_what_is_not_the_rule_is_noted_and_refusals_with_their_reason() {
+        let note = |state, reason: &str| Note { state, reason: Some(reason.to_owned()) };
+        let answer = json!({"total_count": 6, "success_count": 1, "success_codes": ["C0"], "exist_codes": ["C4"],
+            "fail_codes": [{"coupon_code": "C2", "code": "LENGTH_LIMIT", "message": "too long"}, "C3"]});
+        let notes = |maybe| reconciled(&answer, 6, maybe).notes;
+        let mut wanted = vec![
+            (1, note(CodeState::Unclear, "the answer does not name it")),
+            (2, note(CodeState::Refused, "LENGTH_LIMIT: too long")),
+            (3, note(CodeState::Refused, "")),
+            (4, note(CodeState::Existed, "there before this upload")),
+            (5, note(CodeState::Unclear, "the answer does not name it")),
+        ];
+        assert_eq!(notes(false), wanted);
+        wanted[3] = (4, note(CodeState::Uploaded, "found there after a call whose answer was lost"));
+        assert_eq!(notes(true), wanted);
+        let all = json!({"total_count": 2, "success_count": 2, "success_codes": ["C0", "C1"]});
+        assert_eq!(reconciled(&all, 2, false).notes, []);
     }
 }

@@ -4,5 +4,6 @@ mod bounds;
 mod disk;
 mod fake;
 mod faults;
+mod journal;
 mod reading;
 mod runs;

@@ -79,3 +79,21 @@ fn hex(integer: &[u8]) -> String {
 fn unix(time: Time) -> i64 {
     i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn a_serial_is_written_without_the_zero_that_der_adds() {
+        for (integer, wanted) in [
+            (&[0x00, 0xF0][..], "F0"),
+            (&[0x7F, 0x00], "7F00"),
+            (&[0x0A, 0x0B], "0A0B"),
+            // What `openssl x509 -serial` prints for the number nought.
+            (&[0x00], "00"),
+        ] {
+            assert_eq!(hex(integer), wanted, "{integer:?}");
+        }
+    }
+}

@@ -104,3 +104,24 @@ fn skip_rest<'a>(reader: &mut impl Reader<'a>) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_key_is_that_of_its_modulus_without_leading_zeros() {
+        let modulus = |first: u8, bytes: usize| [vec![first], vec![0xFF; bytes - 1]].concat();
+        for (first, bytes, bits) in [
+            (0x80, 256, Ok(())),
+            (0x7F, 256, Err(2047)),
+            (0x01, 256, Err(2041)),
+            (0x01, 257, Ok(())),
+            (0xFF, 1024, Ok(())),
+            (0x01, 1025, Err(8193)),
+        ] {
+            assert_eq!(check_size(&modulus(first, bytes)), bits.map_err(KeyFault::Size), "{first} and {bytes} bytes");
+        }
+        assert_eq!(check_size(&[]), Err(KeyFault::Size(0)));
+    }
+}

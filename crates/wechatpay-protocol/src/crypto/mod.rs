@@ -246,3 +246,91 @@ fn check_length(plain: &[u8], modulus: usize) -> Result<(), CipherError> {
     let (bytes, most) = (plain.len(), modulus.saturating_sub(OAEP_OVERHEAD));
     if bytes > most { Err(CipherError::TooLong { bytes, most }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Poll, Waker};
+
+    /// Does what is asked in a way that can be seen, and says nothing of its scheme.
+    struct Plain;
+
+    impl Signer for Plain {
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
+            Ok([b"signed ", message].concat())
+        }
+    }
+
+    impl VerifyingKey for Plain {
+        fn verify(&self, _: &[u8], _: &[u8]) -> bool {
+            false
+        }
+    }
+
+    impl Opener for Plain {
+        fn open(&self, nonce: &[u8], associated_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+            Ok([nonce, associated_data, sealed].join(&b' '))
+        }
+    }
+
+    impl Decryptor for Plain {
+        fn decrypt(&self, encrypted: &[u8]) -> Result<Zeroizing<Vec<u8>>, CipherError> {
+            Ok([b"decrypted ", encrypted].concat().into())
+        }
+    }
+
+    /// A signer that may wait, and says nothing of its scheme either.
+    struct Remote;
+
+    impl AsyncSigner for Remote {
+        fn sign<'a>(&'a self, message: &'a [u8]) -> Signing<'a> {
+            Box::pin(async move { Signer::sign(&Plain, message) })
+        }
+    }
+
+    /// Has a scheme of its own.
+    struct Named;
+
+    impl Signer for Named {
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, BoxError> {
+            Ok(message.to_vec())
+        }
+
+        fn scheme(&self) -> &str {
+            "NAMED"
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_is_not_named_is_rsa() {
+        assert_eq!(RSA_SHA256, "WECHATPAY2-SHA256-RSA2048");
+        assert_eq!(Signer::scheme(&Plain), RSA_SHA256);
+        assert_eq!(AsyncSigner::scheme(&Plain), RSA_SHA256);
+        assert_eq!(AsyncSigner::scheme(&Remote), RSA_SHA256);
+        assert_eq!(VerifyingKey::signature_type(&Plain), RSA_SHA256);
+        assert!(VerifyingKey::encryptor(&Plain).is_none());
+        assert_eq!((AsyncSigner::scheme(&Named), Signer::scheme(&Arc::new(Named))), ("NAMED", "NAMED"));
+    }
+
+    #[test]
+    fn what_is_shared_does_what_its_owner_does() {
+        let shared: Arc<dyn Signer> = Arc::new(Plain);
+        assert_eq!(Signer::sign(&shared, b"m").unwrap(), b"signed m");
+        let mut signing = AsyncSigner::sign(&shared, b"m");
+        match signing.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(signature) => assert_eq!(signature.unwrap(), b"signed m"),
+            Poll::Pending => panic!("nothing here waits"),
+        }
+        assert_eq!(Opener::open(&Arc::new(Plain), b"n", b"a", b"s").unwrap(), b"n a s");
+        assert_eq!(**Decryptor::decrypt(&Arc::new(Plain), b"e").unwrap(), *b"decrypted e");
+    }
+
+    #[cfg(any(feature = "aws-lc-rs", feature = "rsa"))]
+    #[test]
+    fn a_key_encrypts_42_bytes_less_than_it_has() {
+        assert_eq!(check_length(&[0; 214], 256), Ok(()));
+        assert_eq!(check_length(&[0; 215], 256), Err(CipherError::TooLong { bytes: 215, most: 214 }));
+        assert_eq!(check_length(&[0; 470], 512), Ok(()));
+        assert_eq!(check_length(b"", 40), Ok(()));
+    }
+}

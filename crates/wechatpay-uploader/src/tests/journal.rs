@@ -1,0 +1,229 @@
+//! The journal by itself: what it says of a plan, what it refuses, and what it keeps.
+
+use super::disk::Disk;
+use super::fake::{Fake, codes, input};
+use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals};
+use crate::plan::{Gathered, PlanError, survey};
+use crate::{Endpoint, UploadError};
+use redb::ReadableTable as _;
+use serde_json::Value;
+use std::io;
+use std::path::Path;
+
+/// Six states of one, two, four … codes, so that no sum but the right one is right.
+const STATES: Totals = Totals {
+    codes: 63,
+    uploaded: 1,
+    existed: 2,
+    refused: 4,
+    unclear: 8,
+    unknown: 16,
+    not_sent: 32,
+    duplicates: 0,
+    batches: 0,
+    batches_done: 0,
+    batches_refused: 0,
+    attempts: 0,
+    differences: 0,
+};
+
+#[test]
+fn totals_balance_when_the_six_states_are_all_codes() {
+    assert!(STATES.balances() && Totals::default().balances());
+    for codes in [0, 62, 64] {
+        assert!(!Totals { codes, ..STATES }.balances(), "{codes}");
+    }
+    let done = |batches, batches_done| Totals { batches, batches_done, ..STATES }.complete();
+    assert!(done(3, 3) && !done(3, 2));
+}
+
+#[test]
+fn a_batch_is_counted_by_its_state_and_taken_away_again() {
+    let tally = Tally { uploaded: 1, existed: 2, refused: 4, unclear: 8 };
+    let cases = [
+        (State::Planned, Totals { not_sent: 15, ..Totals::default() }),
+        (State::Sending, Totals { unknown: 15, ..Totals::default() }),
+        (State::Unknown, Totals { unknown: 15, ..Totals::default() }),
+        (State::Refused, Totals { refused: 15, batches_refused: 1, ..Totals::default() }),
+        (State::Done, Totals { uploaded: 1, existed: 2, refused: 4, unclear: 8, batches_done: 1, ..Totals::default() }),
+    ];
+    for (state, wanted) in cases {
+        let differences = vec!["one".to_owned(), "two".to_owned()];
+        let progress = Progress { state, attempts: 5, tally, differences, ..Progress::default() };
+        let mut totals = Totals::default();
+        totals.count(15, &progress, Sign::Plus);
+        assert_eq!(totals, Totals { attempts: 5, differences: 2, ..wanted }, "{state:?}");
+        totals.count(15, &progress, Sign::Minus);
+        assert_eq!(totals, Totals::default(), "{state:?}");
+    }
+}
+
+#[test]
+fn room_is_asked_for_by_the_number_of_batches() {
+    assert_eq!([0, 1, 1_000].map(Header::needed), [4_194_304, 4_194_944, 4_834_304]);
+}
+
+#[test]
+fn states_have_the_names_of_the_report() {
+    let states = [
+        CodeState::Uploaded,
+        CodeState::Existed,
+        CodeState::Refused,
+        CodeState::Unclear,
+        CodeState::Unknown,
+        CodeState::NotSent,
+        CodeState::Duplicate,
+    ];
+    let names = ["uploaded", "existed", "refused", "unclear", "unknown", "not_sent", "duplicate"];
+    assert_eq!(states.map(CodeState::as_str), names);
+}
+
+#[test]
+fn what_the_system_says_becomes_what_can_be_done_about_it() {
+    use io::ErrorKind::{FileTooLarge, InvalidData, PermissionDenied, QuotaExceeded, StorageFull, UnexpectedEof};
+    for kind in [StorageFull, QuotaExceeded, FileTooLarge] {
+        let error = JournalError::from_io("journal", kind.into(), 7);
+        assert!(matches!(error, JournalError::Full { needed: 7, .. }), "{kind}: {error:?}");
+        assert!(std::error::Error::source(&error).is_none());
+    }
+    for kind in [UnexpectedEof, InvalidData] {
+        let error = JournalError::from_io("journal", kind.into(), 7);
+        assert!(matches!(error, JournalError::Damaged { .. }), "{kind}: {error:?}");
+    }
+    let error = JournalError::from_io("journal", PermissionDenied.into(), 7);
+    let source = std::error::Error::source(&error).map(ToString::to_string);
+    assert_eq!(source, Some(io::Error::from(PermissionDenied).to_string()), "{error:?}");
+}
+
+#[test]
+fn a_batch_is_the_planned_one_by_number_and_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(450);
+    let input = input(folder.path(), &codes);
+    let journal = Fake::new(|_, _| None).uploader().job().create_on(Disk::default(), "disk", &input).unwrap();
+    assert_eq!((journal.totals().batches, journal.totals().codes, journal.path()), (3, 450, None));
+    let planned = |index, codes: &[String]| {
+        let gathered = Gathered { index, codes: codes.to_vec() };
+        journal.view().planned(&gathered).unwrap()
+    };
+    assert!(planned(0, &codes[..200]) && planned(1, &codes[200..400]) && planned(2, &codes[400..]));
+    let mut other = codes[..200].to_vec();
+    other.swap(0, 1);
+    // As many codes, and others; fewer; those of another batch; a batch that is none.
+    assert!(!planned(0, &other) && !planned(0, &codes[..199]) && !planned(0, &codes[200..400]));
+    assert!(!planned(3, &codes[..200]) && !planned(3, &[]));
+}
+
+/// Plans an input into a journal at `path`, whatever is there.
+fn create(path: &Path, lines: &[String]) -> Result<Journal, PlanError> {
+    let folder = tempfile::tempdir().unwrap();
+    let input = input(folder.path(), lines);
+    let limits = Endpoint::BUSIFAVOR.limits().unwrap();
+    let survey = survey(&input, limits, folder.path()).unwrap();
+    let mut header = Header::new("busifavor.upload_coupon_codes", String::new(), "1900000001", &serde_json::Map::new());
+    (header.batch, header.codes) = (limits.batch, survey.codes);
+    Journal::create(path, header, survey.batches(&input, limits).unwrap())
+}
+
+#[test]
+fn a_plan_replaces_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let journal = create(&path, &codes(3)).unwrap();
+    assert_eq!(journal.path(), Some(path.as_path()));
+    drop(journal);
+    let before = std::fs::read(&path).unwrap();
+    // Somebody else was faster.
+    let refused = create(&path, &codes(4)).unwrap_err();
+    assert!(matches!(refused, PlanError::Journal(JournalError::Locked { .. })), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["journal"]);
+}
+
+#[test]
+fn what_is_no_journal_is_told_from_one_that_is_torn() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    drop(create(&path, &codes(3)).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    assert_eq!(Journal::open(&path).unwrap().totals().codes, 3);
+    for (name, bytes, foreign) in
+        [("empty", &b""[..], true), ("text", b"code 1\ncode 2\n", true), ("torn", &whole[..5_000], false)]
+    {
+        std::fs::write(&path, bytes).unwrap();
+        let refused = Journal::open(&path).unwrap_err();
+        assert_eq!(matches!(refused, JournalError::Foreign { .. }), foreign, "{name}: {refused:?}");
+        assert_eq!(matches!(refused, JournalError::Damaged { .. }), !foreign, "{name}: {refused:?}");
+    }
+}
+
+/// Changes what a journal says of itself, or of its first batch, behind its back.
+fn tamper(disk: &Disk, change: impl FnOnce(&mut Value), batch: Option<&Progress>) {
+    let database = redb::Database::builder().create_with_file_format_v3(true).create_with_backend(disk.clone());
+    let database = database.unwrap();
+    let write = database.begin_write().unwrap();
+    {
+        let mut meta = write.open_table(redb::TableDefinition::<&str, &[u8]>::new("wechatpay-uploader")).unwrap();
+        let mut header: Value = serde_json::from_slice(meta.get("header").unwrap().unwrap().value()).unwrap();
+        change(&mut header);
+        meta.insert("header", header.to_string().as_bytes()).unwrap();
+        let mut progress = write.open_table(redb::TableDefinition::<u64, &[u8]>::new("progress")).unwrap();
+        if let Some(batch) = batch {
+            progress.insert(0, serde_json::to_vec(batch).unwrap().as_slice()).unwrap();
+        }
+    }
+    write.commit().unwrap();
+}
+
+#[test]
+fn a_journal_that_contradicts_itself_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = input(folder.path(), &codes(450));
+    let opened = |change: fn(&mut Value), batch: Option<&Progress>| {
+        let disk = Disk::default();
+        drop(Fake::new(|_, _| None).uploader().job().create_on(disk.clone(), "disk", &input).unwrap());
+        tamper(&disk, change, batch);
+        Journal::open_storage(disk, "disk").map(|journal| journal.totals())
+    };
+    let done = |uploaded| {
+        let tally = Tally { uploaded, ..Tally::default() };
+        Progress { state: State::Done, tally, ..Progress::default() }
+    };
+    assert_eq!(opened(|_| {}, None).unwrap().not_sent, 450);
+    assert_eq!(opened(|_| {}, Some(&done(200))).unwrap().uploaded, 200);
+    // As many batches as were not planned; a batch with fewer outcomes than codes; another version; no header.
+    let damaged = |opened: Result<Totals, JournalError>| matches!(opened, Err(JournalError::Damaged { .. }));
+    assert!(damaged(opened(|header| header["batches"] = 4.into(), None)));
+    assert!(damaged(opened(|_| {}, Some(&done(199)))));
+    assert!(damaged(opened(|header| header["numbers"] = 1.into(), None)));
+    let versions: [fn(&mut Value); 2] = [|header| header["format"] = 2.into(), |header| *header = 1.into()];
+    for change in versions {
+        let opened = opened(change, None);
+        assert!(matches!(opened, Err(JournalError::Version { .. })), "{opened:?}");
+    }
+}
+
+#[test]
+fn repeated_lines_are_found_again_however_many() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two whole pieces of 1,024, and none more; and a piece that is not whole.
+    for repeated in [2_048, 2_500] {
+        let lines: Vec<_> = codes(10).into_iter().chain(vec![codes(1).remove(0); repeated]).collect();
+        let input = input(folder.path(), &lines);
+        let disk = Disk::default();
+        let job = Fake::new(|_, _| None).uploader().job().clone();
+        drop(job.create_on(disk.clone(), "disk", &input).unwrap());
+        let journal = job.open_on(disk, "disk", &input).unwrap();
+        assert_eq!(journal.totals().duplicates, repeated as u64);
+        let mut states = Vec::new();
+        let reported = journal.report(&Endpoint::BUSIFAVOR, |row| {
+            states.push(row.state);
+            Ok::<_, UploadError>(())
+        });
+        reported.unwrap().unwrap();
+        assert_eq!(states.len(), 10 + repeated);
+        assert!(states[..10].iter().all(|state| *state == CodeState::NotSent));
+        assert!(states[10..].iter().all(|state| *state == CodeState::Duplicate));
+    }
+}
