@@ -95,13 +95,19 @@ fn operation<O: Operation<Response: Serialize>>(seen: &mut Seen) {
 #[test]
 fn every_example_goes_there_and_back() {
     let mut seen = Seen::default();
+    // Under miri, which is a thousand times slower, one operation of eight.
+    let (mut number, step) = (0, if cfg!(miri) { 8 } else { 1 });
     macro_rules! each {
         ($operation:ty) => {
-            operation::<$operation>(&mut seen);
+            if number % step == 0 {
+                operation::<$operation>(&mut seen);
+            }
+            number += 1;
         };
     }
     wechatpay_model::for_each_operation!(each);
+    assert_eq!(number, wechatpay_model::operations().count());
     let Seen { accepted, refused, answers } = seen;
     println!("{accepted} requests accepted, {refused} refused, {answers} answers read");
-    assert!(accepted >= wechatpay_model::operations().count() && refused > 50 && answers > 100);
+    assert!(accepted >= number / step && refused > 50 / step && answers > 100 / step);
 }
