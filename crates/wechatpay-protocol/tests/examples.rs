@@ -82,7 +82,7 @@ fn answer<O: Operation<Response: Serialize>>(what: &str, answer: &Value, seen: &
 }
 
 fn operation<O: Operation<Response: Serialize>>(seen: &mut Seen) {
-    let schema: Value = serde_json::from_str(O::SPEC.schema()).expect(O::SPEC.id());
+    let schema: Value = serde_json::from_str(O::SPEC.schema()).expect("the embedded schema is JSON");
     for example in schema["examples"].as_array().into_iter().flatten() {
         let what = format!("{} ({})", O::SPEC.id(), example["name"]);
         request(&what, O::SPEC, example, seen);
