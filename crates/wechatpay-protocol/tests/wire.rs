@@ -505,6 +505,7 @@ fn cells(row: &ErrorRow) -> (u16, &str, &str, &str) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "compares every documented row with every other, which takes minutes there")]
 fn documented_rows_are_found_by_status_code_and_message() {
     let letters = |text: &str| text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<String>();
     let look = |spec, status, code: &str, message: &str| -> Vec<_> {
