@@ -9,6 +9,7 @@ mod fuzz;
 mod interop;
 mod limits;
 mod measure;
+mod miri;
 mod mutants;
 mod names;
 mod readme;
@@ -45,6 +46,7 @@ Chores:
   soak             half an hour of calls and faults: memory, descriptors, ledger
   fuzz [--seconds N] [TARGET…]
                    the fuzz targets, a minute each, from the committed seeds
+  miri             the tests of what is Rust alone, interpreted: no undefined behaviour
   mutants [ARGUMENT…]
                    mistakes put into signing, verifying, retry and journal, which tests must find
   interop          clients that others have written, in other languages, against the sandbox
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         ["kill-sweep"] => measure::kill_sweep(root),
         ["bench"] => measure::calls(root),
         ["fuzz", arguments @ ..] => fuzz::run(root, arguments),
+        ["miri"] => miri::run(root),
         ["mutants", arguments @ ..] => mutants::run(root, arguments),
         ["interop"] => interop::run(root),
         ["supply"] => supply::run(root),

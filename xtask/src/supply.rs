@@ -7,7 +7,7 @@ use crate::codegen::{Mode, settle_folder};
 use anyhow::{Context as _, bail};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// A program of others, and the version of it that is known to work here.
@@ -66,15 +66,27 @@ fn deny(root: &Path) -> anyhow::Result<()> {
     run_tool(root, DENY, &["--log-level", "error", "check", "bans", "licenses", "sources"])
 }
 
-/// Needs a database, which `cargo deny fetch` brings; without one nothing is judged, and that is said.
+/// Brings the database of advisories; where that cannot be, one of an earlier day will do, and without any nothing is
+/// judged, and that is said.
 fn advisories(root: &Path) -> anyhow::Result<()> {
+    let quiet = ["--log-level", "off", "fetch", "db"];
+    let fetched = tool(DENY)?.args(quiet).current_dir(root).stderr(Stdio::null()).status();
+    if !fetched.context("cannot start cargo-deny")?.success() {
+        if !has_database()? {
+            println!("not checked: the database of advisories cannot be fetched, and none was before");
+            return Ok(());
+        }
+        println!("the database of advisories cannot be fetched; an earlier one is used");
+    }
+    run_tool(root, DENY, &["--log-level", "error", "--offline", "check", "advisories"])
+}
+
+/// Whether cargo-deny has fetched a database before: a folder where it keeps them. One that failed leaves its lock there.
+fn has_database() -> anyhow::Result<bool> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("there is no home")?;
-    if !home.join("advisory-dbs").is_dir() {
-        println!("not checked: there is no database of advisories; `cargo deny fetch db` brings one");
-        return Ok(());
-    }
-    run_tool(root, DENY, &["--log-level", "error", "check", "--disable-fetch", "advisories"])
+    let kept = std::fs::read_dir(home.join("advisory-dbs")).into_iter().flatten();
+    Ok(kept.flatten().any(|entry| entry.path().is_dir()))
 }
 
 fn features(root: &Path) -> anyhow::Result<()> {

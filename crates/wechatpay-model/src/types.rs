@@ -426,7 +426,8 @@ mod tests {
 
     #[test]
     fn seconds_become_text_and_come_back() {
-        for day in -200_000i64..200_000 {
+        // Under miri, which is a thousand times slower, one day of four thousand.
+        for day in (-200_000i64..200_000).step_by(if cfg!(miri) { 3_989 } else { 1 }) {
             let seconds = day * 86_400 + day.rem_euclid(86_400);
             let Some(timestamp) = Timestamp::from_unix(seconds) else { continue };
             assert_eq!(Timestamp::new(timestamp.as_str()).instant(), timestamp.instant(), "{timestamp}");

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn nonces_are_32_letters_or_digits_and_differ() {
-        let nonces: Vec<_> = (0..1000).map(|_| SystemStamper.nonce().unwrap()).collect();
+        let nonces: Vec<_> = (0..if cfg!(miri) { 10 } else { 1000 }).map(|_| SystemStamper.nonce().unwrap()).collect();
         for nonce in &nonces {
             assert!(nonce.len() == 32 && nonce.bytes().all(|b| b.is_ascii_alphanumeric()), "{nonce}");
         }

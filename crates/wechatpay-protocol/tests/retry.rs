@@ -311,6 +311,7 @@ fn retry_after_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of calls take minutes there")]
 fn a_storm_is_not_amplified_and_passes() {
     for step in [refusal(429, "FREQUENCY_LIMITED"), refusal(503, "SERVICE_UNAVAILABLE")] {
         let (clock, seen) = (Clock::default(), Seen::default());

@@ -51,6 +51,7 @@ fn openssl(action: &str, key: &str, input: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "runs openssl")]
 fn openssl_decrypts_what_is_encrypted() {
     for ((name, make), (bits, most)) in PROVIDERS.iter().flat_map(|p| [(p, (2048, 214)), (p, (4096, 470))]) {
         let key = make(&fixture(&format!("rsa{bits}.pub.pem")));
