@@ -103,7 +103,7 @@ fn a_batch_is_the_planned_one_by_number_and_content() {
     let journal = Fake::new(|_, _| None).uploader().job().create_on(Disk::default(), "disk", &input).unwrap();
     assert_eq!((journal.totals().batches, journal.totals().codes, journal.path()), (3, 450, None));
     let planned = |index, codes: &[String]| {
-        let gathered = Gathered { index, codes: codes.to_vec() };
+        let gathered = Gathered { index, codes: codes.iter().collect() };
         journal.view().planned(&gathered).unwrap()
     };
     assert!(planned(0, &codes[..200]) && planned(1, &codes[200..400]) && planned(2, &codes[400..]));
