@@ -18,6 +18,7 @@ mod args {
         pub(crate) config: Option<PathBuf>,
         pub(crate) base_url: Option<String>,
         pub(crate) mchid: Option<String>,
+        pub(crate) brand: Option<String>,
         pub(crate) serial_no: Option<String>,
         pub(crate) private_key: Option<String>,
         pub(crate) public_key_id: Option<String>,
@@ -61,8 +62,8 @@ fuzz_target!(|input: &[u8]| {
             other => panic!("{other:?}"),
         };
         match config::sender(&account) {
-            Ok((base, mchid)) => {
-                assert!(mchid.bytes().all(|byte| byte.is_ascii_digit()));
+            Ok((base, caller)) => {
+                assert!(caller.into_id().bytes().all(|byte| byte.is_ascii_digit()));
                 let again = wechatpay_protocol::BaseUrl::parse(&base.to_string());
                 assert_eq!(again.as_ref().ok(), Some(&base), "{again:?}");
             }
