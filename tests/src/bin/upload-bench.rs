@@ -92,9 +92,9 @@ fn paced(room: &Path) -> bool {
     println!("--rate 100 over {} calls: {pace:.2} calls/s, {:+.2} % (goal 2)", run.calls, pace - 100.0);
     // Of calls a second, in percent of a core.
     let least = floor * pace * 100.0;
-    println!("  client {used:.1} % of a core, where to sign and to verify alone takes {least:.1} %");
-    println!("  ratio to that floor: {:.2} (goal 2: 8 % where the floor is 4)", used / least);
-    (pace - 100.0).abs() <= 2.0 && used <= 2.0 * least
+    println!("  client {used:.1} % of a core (goal 8, or twice the floor where that takes more than 4)");
+    println!("  to sign and to verify alone: {least:.1} %, ratio {:.2}", used / least);
+    (pace - 100.0).abs() <= 2.0 && used <= 8_f64.max(2.0 * least)
 }
 
 /// One and ten million codes to nobody: the sandbox would keep them all in memory.
