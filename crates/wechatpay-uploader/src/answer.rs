@@ -86,7 +86,7 @@ impl<'a> Sorter<'a> {
             }
         }
         if strange > 0 {
-            self.differences.push(format!("`{list}` names {} that were not sent", plural(strange)));
+            self.differences.push(format!("`{list}` names {} not sent", plural(strange)));
         }
         if twice > 0 {
             self.differences.push(format!("`{list}` names {} that the answer named before", plural(twice)));
@@ -107,12 +107,12 @@ impl<'a> Sorter<'a> {
             });
         } else {
             if missing > 0 {
-                self.differences.push(format!("{} that were sent are in no list", plural(missing)));
+                self.differences.push(format!("{} sent, and in no list", plural(missing)));
             }
             if let Some(taken) = taken
                 && taken != listed as u64
             {
-                self.differences.push(format!("it says that {taken} were taken, and `{list}` names {listed}"));
+                self.differences.push(format!("it says {taken} taken, and `{list}` names {listed}"));
             }
         }
         let mut reconciled = Reconciled { differences: self.differences, ..Reconciled::default() };
@@ -195,18 +195,18 @@ mod tests {
             (
                 json!({"total_count": 3, "success_count": 2, "success_codes": ["C0", "C1"]}),
                 "2 0 0 1",
-                &["1 code that were sent are in no list"],
+                &["1 code sent, and in no list"],
             ),
             // The number stands for the list only where there is no list.
             (
                 json!({"total_count": 3, "success_count": 2, "success_codes": ["C0"]}),
                 "1 0 0 2",
-                &["2 codes that were sent are in no list", "it says that 2 were taken, and `success_codes` names 1"],
+                &["2 codes sent, and in no list", "it says 2 taken, and `success_codes` names 1"],
             ),
             (
                 json!({"total_count": 3, "success_count": 1}),
                 "0 0 0 3",
-                &["3 codes that were sent are in no list", "it says that 1 were taken, and `success_codes` names 0"],
+                &["3 codes sent, and in no list", "it says 1 taken, and `success_codes` names 0"],
             ),
             (
                 json!({"total_count": 4, "success_count": 3, "success_codes": all}),
@@ -216,10 +216,7 @@ mod tests {
             (
                 json!({"total_count": 3, "success_count": 4, "success_codes": ["C0", "C1", "C2", "X"]}),
                 "3 0 0 0",
-                &[
-                    "`success_codes` names 1 code that were not sent",
-                    "it says that 4 were taken, and `success_codes` names 3",
-                ],
+                &["`success_codes` names 1 code not sent", "it says 4 taken, and `success_codes` names 3"],
             ),
             (
                 json!({"total_count": 3, "success_count": 3, "success_codes": all, "exist_codes": ["C0"]}),
@@ -239,10 +236,10 @@ mod tests {
             (
                 json!({"success_codes": [7, {}, null]}),
                 "0 0 0 3",
-                &["`success_codes` names 3 codes that were not sent", "3 codes that were sent are in no list"],
+                &["`success_codes` names 3 codes not sent", "3 codes sent, and in no list"],
             ),
-            (json!({}), "0 0 0 3", &["3 codes that were sent are in no list"]),
-            (json!([]), "0 0 0 3", &["3 codes that were sent are in no list"]),
+            (json!({}), "0 0 0 3", &["3 codes sent, and in no list"]),
+            (json!([]), "0 0 0 3", &["3 codes sent, and in no list"]),
         ];
         for (answer, wanted, differences) in cases {
             let (found, said) = states(&answer, 3, false);
