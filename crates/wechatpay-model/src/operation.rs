@@ -934,7 +934,9 @@ mod tests {
         for ranges in sets {
             let set = Charset::new(ranges);
             assert_eq!(set.ranges(), ranges);
-            for character in ('\0'..='\u{10000}').chain(['\u{10FFFF}']) {
+            for character in
+                ('\0'..='\u{FF}').chain(['\u{152}', '券', '\u{FFFE}', '\u{FFFF}', '\u{10000}', '\u{10FFFF}'])
+            {
                 let within = ranges.iter().any(|(first, last)| *first <= character && character <= *last);
                 assert_eq!(set.contains(character), within, "{character:?} in {ranges:?}");
             }
