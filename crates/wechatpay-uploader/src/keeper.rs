@@ -41,13 +41,13 @@ pub(crate) struct Batch {
     pub(crate) before: Progress,
 }
 
-/// What it answers.
+/// What the thread answers.
 pub(crate) enum Told {
     /// As many as were wanted; fewer where there are no more.
     Batches(Vec<Batch>),
     /// It cannot go on.
     Failed(UploadError),
-    /// It has ended; everything that it was told is on the disk.
+    /// It has ended; every outcome that was put there is on the disk.
     Closed(Box<Journal>),
 }
 
