@@ -11,11 +11,17 @@ use std::time::Instant;
 type Step = (&'static str, fn(&Path) -> anyhow::Result<()>);
 
 const STEPS: &[Step] = &[
-    ("cargo fmt --all --check", |root| cargo(root, &["fmt", "--all", "--check"], &[])),
+    ("cargo fmt --all --check, also in fuzz/ and benches/", |root| {
+        cargo(root, &["fmt", "--all", "--check"], &[])?;
+        aside(root, &["fmt", "--check"])
+    }),
     ("cargo xtask codegen --check", |root| codegen::run(root, Mode::Check)),
     ("cargo xtask tidy", tidy::run),
     ("cargo clippy --workspace --all-targets --all-features -- -D warnings", |root| {
         cargo(root, &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"], &[])
+    }),
+    ("cargo clippy --all-targets --locked -- -D warnings, in fuzz/ and benches/", |root| {
+        aside(root, &["clippy", "--all-targets", "--locked", "--", "-D", "warnings"])
     }),
     ("forget the logs of earlier tests", |_| forget_logs()),
     // The tests crate switches on every feature of the others, so this runs the tests of all of them.
@@ -24,6 +30,7 @@ const STEPS: &[Step] = &[
     ("RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-features", |root| {
         cargo(root, &["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
     }),
+    ("cargo xtask api --check", crate::supply::api_of_this_compiler),
 ];
 
 /// Runs the steps and stops at the first that fails.
@@ -41,6 +48,15 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
 pub(crate) fn built() -> anyhow::Result<PathBuf> {
     let program = std::env::current_exe().context("cannot tell where this program is")?;
     Ok(program.parent().unwrap_or(Path::new(".")).to_owned())
+}
+
+/// Runs cargo in each of the workspaces that stand beside the main one, so that a change of ours does not break them unseen.
+fn aside(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+    let target = built()?;
+    let target = target.parent().and_then(Path::to_str).context("the path of the target folder is no text")?;
+    // Nothing is linked here, and libfuzzer is C++, for which not everybody has a compiler: it is looked for in vain, later.
+    let environment = [("CARGO_TARGET_DIR", target), ("CUSTOM_LIBFUZZER_PATH", "/none/libfuzzer.a")];
+    ["fuzz", "benches"].iter().try_for_each(|folder| cargo(&root.join(folder), arguments, &environment))
 }
 
 /// Empties the folder in which the tests write what they log; see `tests/leaks`.
