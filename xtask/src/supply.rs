@@ -21,6 +21,9 @@ const PUBLIC_API: Tool = ("cargo-public-api", "0.52.0");
 /// The compiler that it knows, and whose words stand in `docs/api`.
 const PUBLIC_API_COMPILER: &str = "1.95";
 
+/// Reads rustdoc's JSON of the compilers that it names, 1.95 among them.
+const SEMVER: Tool = ("cargo-semver-checks", "0.51.0");
+
 /// The oldest compiler; `rust-version` of every package says the same.
 const OLDEST: &str = "1.88";
 
@@ -51,6 +54,7 @@ const STEPS: &[Step] = &[
     ("a bill of materials", materials),
     ("the oldest versions of what is used", minimal),
     ("the public API", |root| api(root, Mode::Check)),
+    ("what the last release promised", semver),
 ];
 
 /// Runs the steps and stops at the first that fails.
@@ -168,6 +172,24 @@ pub(crate) fn api_of_this_compiler(root: &Path) -> anyhow::Result<()> {
     }
     println!("not checked: {API} is in the words of {PUBLIC_API_COMPILER}, and this is {}", version.trim_end());
     Ok(())
+}
+
+/// Compares the public API with that of the last release, the newest tag `vX.Y.Z` before this commit: what is gone or changed
+/// needs a version that says so.
+fn semver(root: &Path) -> anyhow::Result<()> {
+    let newest_first = ["tag", "--list", "v[0-9]*", "--merged", "HEAD", "--sort=-version:refname"];
+    let tags = Command::new("git").args(newest_first).current_dir(root).output().context("cannot start git")?;
+    if !tags.status.success() {
+        bail!("git cannot list the releases: {}", String::from_utf8_lossy(&tags.stderr).trim_end());
+    }
+    let tags = String::from_utf8_lossy(&tags.stdout).into_owned();
+    let Some(release) = tags.lines().next() else {
+        println!("not checked: there is no tag vX.Y.Z, so nothing was released yet");
+        return Ok(());
+    };
+    let packages = LIBRARIES.iter().flat_map(|name| ["--package", name]);
+    let arguments = ["semver-checks", "--all-features", "--baseline-rev", release];
+    run_tool(root, SEMVER, &arguments.into_iter().chain(packages).collect::<Vec<_>>())
 }
 
 /// The paths of the generated families in the model.
