@@ -216,7 +216,7 @@ impl Failure {
     }
 }
 
-/// The error itself, where another says that its outcome is unknown: `next` says so too, for every such error.
+/// The error of the last attempt, where another says that the outcome is unknown: `next` says so too, for every such error.
 fn cause(error: &Error) -> &Error {
     match error {
         Error::OutcomeUnknown(unknown) => cause(&unknown.source),
@@ -224,8 +224,14 @@ fn cause(error: &Error) -> &Error {
     }
 }
 
+/// Whether the last attempt certainly did nothing, but an earlier one may have.
+fn earlier(error: &Error) -> bool {
+    matches!(error, Error::OutcomeUnknown(unknown) if unknown.source.executed() == Executed::No)
+}
+
 fn exit(error: &Error) -> Exit {
     match cause(error) {
+        _ if earlier(error) => Exit::Unknown,
         Error::Invalid(_) => Exit::Usage,
         cause @ Error::Api(refusal) if refused(cause, refusal) => Exit::Refused,
         Error::Unverified(_) | Error::Decode(_) => Exit::Unverified,
@@ -257,6 +263,9 @@ fn call_message(operation: &Operation, error: &Error) -> String {
 fn next(operation: &Operation, error: &Error) -> Option<String> {
     if matches!(error, Error::Signing(_)) {
         return Some("check the private key and this machine's source of randomness".to_owned());
+    }
+    if earlier(error) {
+        return Some(format!("an earlier attempt may have been executed; {}", operation.repeat()));
     }
     match (error.executed(), cause(error).retry()) {
         (Executed::No, Retry::Later) => Some("nothing was done; repeat it later with the same parameters".to_owned()),

@@ -47,6 +47,9 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a whole attempt, body included, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Thirty years.
+const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 /// An async transport over a hyper-util client of its own. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Hyper<C = HttpsConnector<HttpConnector>> {
@@ -96,7 +99,9 @@ impl<C: Connect + Clone + Send + Sync + 'static> Transport for Hyper<C> {
     type Body = Timed<Incoming>;
 
     async fn call(&self, request: http::Request<Bytes>) -> Result<http::Response<Timed<Incoming>>, TransportError> {
-        let deadline = Instant::now() + self.timeout;
+        let now = Instant::now();
+        // A time that no clock will show is as good as none.
+        let deadline = now.checked_add(self.timeout).unwrap_or_else(|| now + FOREVER);
         match timeout_at(deadline, self.client.request(request.map(Full::new))).await {
             Ok(Ok(response)) => Ok(response.map(|body| Timed::new(body, deadline))),
             Ok(Err(error)) => Err(failed(error)),

@@ -9,6 +9,7 @@
 use crate::crypto::{Certificate, KeyError, KeyFault, Opener, VerifyingKey};
 use crate::envelope::{self, Sealed, shorten};
 use crate::error::{Error, UnverifiedReason};
+use crate::flight::Flight;
 use crate::response;
 use crate::trust::{Trust, Verifier};
 use bytes::Bytes;
@@ -69,6 +70,8 @@ pub struct Certificates {
     held: RwLock<Vec<Held>>,
     schedule: Mutex<Schedule>,
     ended: Condvar,
+    /// The download that async calls share.
+    flight: Flight,
 }
 
 #[derive(Clone)]
@@ -143,6 +146,7 @@ impl Certificates {
             held: RwLock::default(),
             schedule: Mutex::default(),
             ended: Condvar::new(),
+            flight: Flight::default(),
         }
     }
 
@@ -384,6 +388,10 @@ impl Certificates {
         held.sort_by_key(|held| std::cmp::Reverse(held.certificate.not_before()));
         held.truncate(MOST_CERTIFICATES);
         changed
+    }
+
+    pub(crate) fn flight(&self) -> &Flight {
+        &self.flight
     }
 
     pub(crate) fn tell(&self, now: i64) {

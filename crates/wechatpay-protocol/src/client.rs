@@ -130,6 +130,25 @@ struct Progress {
     /// Which of base and backups it goes to.
     host: usize,
     started: Duration,
+    /// Whether an attempt before this one may have been executed.
+    earlier: bool,
+}
+
+impl Progress {
+    /// What the last error means, after all that came before it.
+    fn judge(&self, call: &Call, error: Error) -> Error {
+        let idempotency = call.idempotency();
+        let unknown = match error.executed() {
+            // To have read something earlier is no effect.
+            Executed::No => self.earlier && !call.prepared.method().is_safe(),
+            Executed::Maybe => idempotency == Idempotency::None,
+            Executed::Yes => false,
+        };
+        if !unknown {
+            return error;
+        }
+        Error::OutcomeUnknown(Box::new(OutcomeUnknown::new(call.name(), idempotency, &call.prepared, error)))
+    }
 }
 
 impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
@@ -205,7 +224,9 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     }
 
     fn lay_out(&self, spec: &'static Spec, arguments: Value, file: Option<File<'_>>) -> Result<Call, Error> {
-        let context = Context { now: self.stamper.now(), mchid: self.identity.id() };
+        let now = self.stamper.now();
+        self.tell(now);
+        let context = Context { now, mchid: self.identity.id() };
         let sender = Sender { verifier: Some(&*self.verifier), brand_id: self.identity.brand_id() };
         let prepared = request::lay_out(spec, arguments, file, &context, &sender);
         Ok(Call { spec: Some(spec), prepared: prepared.map_err(Error::Invalid)? })
@@ -269,14 +290,23 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
     }
 
     fn receive(&self, call: &Call, parts: &Parts, body: Bytes) -> Result<Verified, Error> {
-        response::receive(call.spec, parts.status, &parts.headers, body, &*self.verifier, self.stamper.now())
+        let now = self.stamper.now();
+        self.tell(now);
+        response::receive(call.spec, parts.status, &parts.headers, body, &*self.verifier, now)
+    }
+
+    /// Tells certificates the time: those that have ended are not used.
+    fn tell(&self, now: i64) {
+        if let Some(certificates) = self.verifier.certificates() {
+            certificates.tell(now);
+        }
     }
 
     fn begin(&self) -> Progress {
         if let Some(retrying) = &self.retrying {
             retrying.budget.earn();
         }
-        Progress { number: 1, host: 0, started: self.stamper.monotonic() }
+        Progress { number: 1, host: 0, started: self.stamper.monotonic(), earlier: false }
     }
 
     fn elapsed(&self, progress: &Progress) -> Duration {
@@ -326,13 +356,10 @@ impl<T, S: ?Sized, W: ?Sized> Caller<T, S, W> {
                     progress.host = (progress.host + 1) % (self.backups.len() + 1);
                 }
                 progress.number += 1;
+                progress.earlier |= error.executed() != Executed::No;
                 ControlFlow::Continue(pause)
             }
-            None if idempotency == Idempotency::None && error.executed() == Executed::Maybe => {
-                let unknown = OutcomeUnknown::new(call.name(), &call.prepared, error);
-                ControlFlow::Break(Err(Error::OutcomeUnknown(Box::new(unknown))))
-            }
-            None => ControlFlow::Break(Err(error)),
+            None => ControlFlow::Break(Err(progress.judge(call, error))),
         }
     }
 }
@@ -499,7 +526,7 @@ impl<T: Transport> Client<T> {
         // Twice: a download that was waited for may be older than the answer.
         for _ in 0..2 {
             let Some((serial, certificates)) = self.unknown_serial(&outcome) else { break };
-            self.refresh_for(&serial, certificates).await;
+            self.refresh_for(&serial, certificates, host).await;
             outcome = self.receive(call, &parts, body.clone());
         }
         outcome
@@ -664,7 +691,7 @@ impl<T: BlockingTransport> BlockingClient<T> {
         // Twice: a download that was waited for may be older than the answer.
         for _ in 0..2 {
             let Some((serial, certificates)) = self.unknown_serial(&outcome) else { break };
-            self.refresh_for(&serial, certificates, timeout);
+            self.refresh_for(&serial, certificates, host, timeout);
             outcome = self.receive(call, &parts, body.clone());
         }
         outcome

@@ -47,19 +47,23 @@ pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ReadError> {
 }
 
 /// What a reader complains about, without the value that it met: only what it wanted instead.
-fn problem(error: &serde_json::Error) -> String {
-    let place = format!("line {} column {}", error.line(), error.column());
+pub(crate) fn problem(error: &serde_json::Error) -> String {
+    // What was not read from text has no lines.
+    let place = match error.line() {
+        0 => String::new(),
+        line => format!(" (line {line} column {})", error.column()),
+    };
     if !error.is_data() {
-        return format!("not JSON ({place})");
+        return format!("not JSON{place}");
     }
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
     let named = ["missing field `", "duplicate field `"].iter().any(|start| message.starts_with(start));
     let expected = ["invalid ", "unknown "].iter().any(|start| message.starts_with(start));
     match message.rsplit_once(", expected ") {
-        _ if named => format!("{message} ({place})"),
-        Some((_, wanted)) if expected => format!("expected {wanted} ({place})"),
-        _ => format!("a value that does not fit ({place})"),
+        _ if named => format!("{message}{place}"),
+        Some((_, wanted)) if expected => format!("expected {wanted}{place}"),
+        _ => format!("a value that does not fit{place}"),
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
 use wechatpay_model::ErrorCode;
-use wechatpay_model::operation::ErrorRow;
+use wechatpay_model::operation::{ErrorRow, Idempotency};
 
 /// An error of any kind, for sources that this crate does not know.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -34,7 +34,9 @@ pub enum Error {
     Unverified(Box<Unverified>),
     /// A verified answer came that cannot be read.
     Decode(Box<DecodeError>),
-    /// The request may have been executed, and the operation is not idempotent: repeating it may act twice.
+    /// The request may have been executed, which the last error alone does not say or does not warn of enough: the operation
+    /// is not idempotent, so that repeating it may act twice, or an earlier attempt of the same call may have been executed
+    /// and the last one certainly was not.
     OutcomeUnknown(Box<OutcomeUnknown>),
 }
 
@@ -80,11 +82,7 @@ impl Error {
                 _ if error.code == ErrorCode::SystemError => Executed::Maybe,
                 _ => Executed::No,
             },
-            Self::Unverified(error) => match error.reason {
-                UnverifiedReason::Probe => Executed::Yes,
-                _ => Executed::Maybe,
-            },
-            Self::OutcomeUnknown(_) => Executed::Maybe,
+            Self::Unverified(_) | Self::OutcomeUnknown(_) => Executed::Maybe,
         }
     }
 
@@ -98,7 +96,11 @@ impl Error {
                 UnverifiedReason::Probe | UnverifiedReason::UnknownSerial(_) => Retry::Later,
                 _ => Retry::ReadFirst,
             },
-            Self::Decode(_) | Self::OutcomeUnknown(_) => Retry::ReadFirst,
+            Self::Decode(_) => Retry::ReadFirst,
+            Self::OutcomeUnknown(error) => match (error.idempotency, error.source.retry()) {
+                (Idempotency::Safe | Idempotency::Key(_), Retry::Later) => Retry::Later,
+                _ => Retry::ReadFirst,
+            },
         }
     }
 
@@ -365,8 +367,9 @@ pub enum UnverifiedReason {
     UnknownSerial(String),
     /// The signature is not over these bytes: the answer was changed on the way or forged.
     Mismatch,
-    /// `WECHATPAY/SIGNTEST/…`: WeChat Pay tests whether signatures are checked. The request did run; repeat it with
-    /// the same request number.
+    /// `WECHATPAY/SIGNTEST/…`: WeChat Pay tests whether signatures are checked. It says so of answers to requests that
+    /// did run, but like any answer that is not believed this one may come from anybody. Where the operation has a request
+    /// number, repeat it with the same.
     Probe,
     /// A downloaded file is not the one whose hash a verified answer named.
     HashMismatch,
@@ -392,7 +395,10 @@ impl fmt::Display for UnverifiedReason {
                  Pay's"
             ),
             Self::Mismatch => f.write_str("its signature does not fit its bytes; it was changed or forged"),
-            Self::Probe => f.write_str("its signature is a probe (WECHATPAY/SIGNTEST)"),
+            Self::Probe => f.write_str(
+                "its signature is a probe (WECHATPAY/SIGNTEST), a wrong one by which WeChat Pay tests that signatures are \
+                 checked",
+            ),
             Self::HashMismatch => f.write_str("the file's hash is not the one that was announced; throw it away"),
         }
     }
@@ -401,10 +407,8 @@ impl fmt::Display for UnverifiedReason {
 impl fmt::Display for Unverified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the answer ({}) is not believed: {}", self.status, self.reason)?;
-        match self.reason {
-            UnverifiedReason::Probe => f.write_str("; the request did run, repeat it with the same request number")?,
-            UnverifiedReason::Stale(_) => write_skew(f, self.clock_skew)?,
-            _ => {}
+        if let UnverifiedReason::Stale(_) = self.reason {
+            write_skew(f, self.clock_skew)?;
         }
         write_request_id(f, self.request_id.as_deref())
     }
@@ -423,24 +427,32 @@ pub struct OutcomeUnknown {
     pub target: String,
     /// Body as sent. It may hold openids or coupon codes, so it is in no `Debug`.
     pub body: Bytes,
+    /// Whether, and how, it may be repeated all the same.
+    pub idempotency: Idempotency,
     /// What happened to the last attempt.
     pub source: Error,
 }
 
 impl OutcomeUnknown {
-    pub(crate) fn new(operation: &str, prepared: &Prepared, source: Error) -> Self {
+    pub(crate) fn new(operation: &str, idempotency: Idempotency, prepared: &Prepared, source: Error) -> Self {
         let (method, target, body) = prepared.parts();
-        Self { operation: operation.to_owned(), method, target, body, source }
+        Self { operation: operation.to_owned(), method, target, body, idempotency, source }
     }
 }
 
 impl fmt::Display for OutcomeUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, source, .. } = self;
-        write!(
-            f,
-            "{operation} may have been executed and is not idempotent; read what it changes before repeating it: {source}"
-        )
+        write!(f, "{operation} may have been executed")?;
+        if source.executed() == Executed::No {
+            f.write_str(" by an earlier attempt")?;
+        }
+        match self.idempotency {
+            Idempotency::Safe => f.write_str("; repeating it does no harm")?,
+            Idempotency::Key(field) => write!(f, "; if you repeat it, then with the same {field}")?,
+            _ => f.write_str(" and is not idempotent; read what it changes before repeating it")?,
+        }
+        write!(f, ": {source}")
     }
 }
 
@@ -462,7 +474,7 @@ pub struct DecodeError {
     pub request_id: Option<String>,
     /// The raw body, verified.
     pub body: Bytes,
-    /// What the reader said.
+    /// What the reader wanted there instead; it repeats no value of the answer.
     pub source: BoxError,
 }
 

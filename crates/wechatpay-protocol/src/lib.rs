@@ -49,6 +49,7 @@ pub mod crypto;
 mod download;
 mod envelope;
 mod error;
+mod flight;
 mod identity;
 pub mod notification;
 mod object;

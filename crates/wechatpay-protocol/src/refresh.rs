@@ -23,7 +23,8 @@ const WAIT: Duration = Duration::from_secs(30);
 pub enum RefreshError {
     /// The verifier of this client holds no certificates that could be refreshed.
     Fixed,
-    /// A refresh is under way, or one failed or brought nothing new within the last minute.
+    /// A refresh is under way, or one failed or brought nothing new within the last minute, or WeChat Pay said within the
+    /// last day that this merchant has public keys and no certificates.
     NotNow,
     /// The call failed.
     Call(Error),
@@ -37,7 +38,10 @@ impl fmt::Display for RefreshError {
             Self::Fixed => {
                 f.write_str("this client trusts a fixed set of keys; give it `Certificates` to refresh them")
             }
-            Self::NotNow => f.write_str("a refresh is under way, or was tried less than a minute ago"),
+            Self::NotNow => f.write_str(
+                "a refresh is under way, or was tried less than a minute ago, or WeChat Pay said less than a day ago that \
+                 this merchant has no certificates, but public keys",
+            ),
             Self::Call(error) => error.fmt(f),
             Self::Answer(error) => error.fmt(f),
         }
@@ -79,11 +83,11 @@ impl<T: Transport> Client<T> {
     pub async fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
         let certificates = self.certificates().ok_or(RefreshError::Fixed)?;
         let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
-        self.take_turn(turn).await
+        self.take_turn(turn, 0).await
     }
 
-    async fn take_turn(&self, turn: RefreshGuard<'_>) -> Result<Changed, RefreshError> {
-        let answer = async { self.carry(&raw(Method::GET, List::SPEC.path(), &[], None)?, 0).await };
+    async fn take_turn(&self, turn: RefreshGuard<'_>, host: usize) -> Result<Changed, RefreshError> {
+        let answer = async { self.carry(&raw(Method::GET, List::SPEC.path(), &[], None)?, host).await };
         let (parts, body) = match answer.await {
             Ok(answer) => answer,
             Err(error) => return Err(failed(turn, error)),
@@ -106,10 +110,19 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// Refreshes because of an unknown serial, or waits for the one who is at it.
-    pub(crate) async fn refresh_for(&self, serial: &str, certificates: &Certificates) {
+    /// Refreshes because of an unknown serial, from the host that named it; one download serves all who are waiting.
+    pub(crate) async fn refresh_for(&self, serial: &str, certificates: &Certificates, host: usize) {
+        let begin = || {
+            let (client, serial) = (self.clone(), serial.to_owned());
+            Box::pin(async move { client.download_for(&serial, host).await }) as _
+        };
+        certificates.flight().board(begin).await;
+    }
+
+    async fn download_for(&self, serial: &str, host: usize) {
+        let Some(certificates) = self.certificates() else { return };
         match certificates.begin_refresh_for(serial, self.stamper.now()) {
-            Some(turn) => trace(&self.take_turn(turn).await),
+            Some(turn) => trace(&self.take_turn(turn, host).await),
             None => certificates.underway().await,
         }
     }
@@ -125,11 +138,16 @@ impl<T: BlockingTransport> BlockingClient<T> {
     pub fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
         let certificates = self.certificates().ok_or(RefreshError::Fixed)?;
         let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
-        self.take_turn(turn, self.timeout)
+        self.take_turn(turn, 0, self.timeout)
     }
 
-    fn take_turn(&self, turn: RefreshGuard<'_>, timeout: Option<Duration>) -> Result<Changed, RefreshError> {
-        let answer = raw(Method::GET, List::SPEC.path(), &[], None).and_then(|call| self.carry(&call, 0, timeout));
+    fn take_turn(
+        &self,
+        turn: RefreshGuard<'_>,
+        host: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Changed, RefreshError> {
+        let answer = raw(Method::GET, List::SPEC.path(), &[], None).and_then(|call| self.carry(&call, host, timeout));
         let (parts, body) = match answer {
             Ok(answer) => answer,
             Err(error) => return Err(failed(turn, error)),
@@ -137,10 +155,16 @@ impl<T: BlockingTransport> BlockingClient<T> {
         turn.finish(parts.status, &parts.headers, &body, self.stamper.now()).map_err(RefreshError::Answer)
     }
 
-    /// Refreshes because of an unknown serial, or waits for the one who is at it.
-    pub(crate) fn refresh_for(&self, serial: &str, certificates: &Certificates, timeout: Option<Duration>) {
+    /// Refreshes because of an unknown serial, from the host that named it, or waits for the one who is at it.
+    pub(crate) fn refresh_for(
+        &self,
+        serial: &str,
+        certificates: &Certificates,
+        host: usize,
+        timeout: Option<Duration>,
+    ) {
         match certificates.begin_refresh_for(serial, self.stamper.now()) {
-            Some(turn) => trace(&self.take_turn(turn, timeout)),
+            Some(turn) => trace(&self.take_turn(turn, host, timeout)),
             // Whether the wait was long enough shows when the answer is read again.
             None => drop(certificates.wait(timeout.unwrap_or(WAIT))),
         }

@@ -512,7 +512,7 @@ impl Prepared {
 }
 
 /// A request line that fits an operation, with what its path holds.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Route {
     /// The operation.
     pub spec: &'static Spec,
@@ -520,6 +520,14 @@ pub struct Route {
     pub path: Vec<(&'static str, String)>,
     /// Whether it is the path for brands. The field `brand_id` is not in such a request.
     pub brand: bool,
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The path may hold an openid or a coupon code.
+        let Self { spec, brand, .. } = self;
+        f.debug_struct("Route").field("spec", &spec.id()).field("brand", brand).finish_non_exhaustive()
+    }
 }
 
 impl Route {

@@ -1,6 +1,7 @@
 //! From the bytes of an answer to a verified value, or to an error that says what happened.
 
 use crate::crypto::{BRAND_RSA_SHA256, Decryptor, RSA_SHA256};
+use crate::envelope::problem;
 use crate::error::{ApiError, BoxError, DecodeError, Error, Pending, Unverified, UnverifiedReason};
 use crate::object::Object;
 use crate::sensitive;
@@ -12,6 +13,7 @@ use http::StatusCode;
 use http::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
+use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 use wechatpay_model::operation::{Answer, ErrorRow, Spec};
 use wechatpay_model::{COMMON_ERRORS, ErrorCode};
@@ -35,7 +37,7 @@ const PROBE: &str = "WECHATPAY/SIGNTEST/";
 const REQUIRED: [&str; 4] = [TIMESTAMP, NONCE, SIGNATURE, SERIAL];
 
 /// A success whose signature fits its bytes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Verified {
     /// HTTP status.
     pub status: StatusCode,
@@ -43,8 +45,18 @@ pub struct Verified {
     pub request_id: Option<String>,
     /// Serial of the key that signed it.
     pub serial: String,
-    /// The raw body: the very bytes that were signed.
+    /// The raw body: the very bytes that were signed. It may hold openids or coupon codes, so it is in no `Debug`.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("status", &self.status.as_u16())
+            .field("request_id", &self.request_id)
+            .field("serial", &self.serial)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Sorts an answer: a verified success, or the error that it is.
@@ -235,7 +247,7 @@ pub fn decode<R: DeserializeOwned>(answer: Answer, verified: &Verified) -> Resul
     }
     let mut reader = serde_json::Deserializer::from_slice(json);
     let value = read(&mut reader, verified)?;
-    reader.end().map_err(|error| unreadable(verified, "the end of the body", error))?;
+    reader.end().map_err(|error| unreadable(verified, "the end of the body", problem(&error)))?;
     Ok(value)
 }
 
@@ -255,7 +267,7 @@ where
     D: Deserializer<'de, Error = serde_json::Error>,
 {
     serde_path_to_error::deserialize(Object(reader))
-        .map_err(|error| unreadable(verified, &error.path().to_string(), error.into_inner()))
+        .map_err(|error| unreadable(verified, &error.path().to_string(), problem(error.inner())))
 }
 
 fn unreadable(verified: &Verified, path: &str, source: impl Into<BoxError>) -> Error {

@@ -34,7 +34,7 @@ pub struct Tower<S>(pub S);
 
 impl<S, B> Transport for Tower<S>
 where
-    S: Service<http::Request<Bytes>, Response = http::Response<B>> + Clone + Send + Sync,
+    S: Service<http::Request<Bytes>, Response = http::Response<B>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send,

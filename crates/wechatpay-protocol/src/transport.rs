@@ -13,7 +13,7 @@ use std::time::Duration;
 ///
 /// A closure from [`http::Request`] to a future is a transport. The protocol collects the body, so a transport holds no
 /// limit of its own.
-pub trait Transport: Send + Sync {
+pub trait Transport: Send + Sync + 'static {
     /// Body of an answer.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send;
 
@@ -29,7 +29,7 @@ pub trait Transport: Send + Sync {
 
 impl<F, Fut, B> Transport for F
 where
-    F: Fn(http::Request<Bytes>) -> Fut + Send + Sync,
+    F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<http::Response<B>, TransportError>> + Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send,
 {

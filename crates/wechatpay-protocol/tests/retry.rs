@@ -19,8 +19,8 @@ use wechatpay_protocol::model::busifavor::UploadCouponCodes;
 use wechatpay_protocol::model::favor::{GetStock, StartStock};
 use wechatpay_protocol::retry::{Sleep, Timer};
 use wechatpay_protocol::{
-    BaseUrl, BlockingClient, BoxError, Client, Error, Executed, Merchant, Report, RetryPolicy, Stamper, TransportError,
-    TransportErrorKind, Trust,
+    BaseUrl, BlockingClient, BoxError, Client, Error, Executed, Merchant, Report, Retry, RetryPolicy, Stamper,
+    TransportError, TransportErrorKind, Trust,
 };
 
 /// A clock that only waiting moves.
@@ -267,6 +267,66 @@ fn a_raw_post_that_may_have_run_is_given_back_whole_and_not_repeated() {
 }
 
 #[test]
+fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
+    use TransportErrorKind::{Connect, Interrupted};
+    /// What is called: with a request number, safe to repeat, only read, neither.
+    #[derive(Debug)]
+    enum Kind {
+        Keyed,
+        Safe,
+        Read,
+        Raw,
+    }
+    let accepted = || Step::Answer(202, "{}".to_owned());
+    let probe = |status| Step::Header(status, "{}".to_owned(), "wechatpay-signature", "WECHATPAY/SIGNTEST/x");
+    let (no, maybe, yes) = (Executed::No, Executed::Maybe, Executed::Yes);
+    let (later, never, read) = (Retry::Later, Retry::Never, Retry::ReadFirst);
+    // The first answer, all others; then whether the outcome is unknown, whether it was executed, and what a repeat may do.
+    let cases = [
+        (Kind::Keyed, Step::Fail(Interrupted), refusal(429, "FREQUENCY_LIMITED"), true, maybe, later),
+        (Kind::Keyed, Step::Fail(Interrupted), refusal(403, "NOAUTH"), true, maybe, read),
+        (Kind::Keyed, Step::Fail(Interrupted), Step::Fail(Connect), true, maybe, later),
+        (Kind::Keyed, probe(200), refusal(404, "RESOURCE_NOT_EXISTS"), true, maybe, read),
+        (Kind::Keyed, accepted(), Step::Fail(Connect), true, maybe, later),
+        (Kind::Safe, refusal(500, "SYSTEM_ERROR"), refusal(400, "PARAM_ERROR"), true, maybe, read),
+        // The last error says it itself.
+        (Kind::Keyed, Step::Fail(Connect), Step::Fail(Interrupted), false, maybe, later),
+        (Kind::Keyed, accepted(), accepted(), false, yes, later),
+        (Kind::Keyed, probe(404), probe(404), false, maybe, later),
+        // Nothing before it can have been executed, or all that was done was to read.
+        (Kind::Keyed, refusal(429, "FREQUENCY_LIMITED"), refusal(403, "NOAUTH"), false, no, never),
+        (Kind::Keyed, Step::Fail(Connect), Step::Fail(Connect), false, no, later),
+        (Kind::Read, Step::Fail(Interrupted), refusal(404, "RESOURCE_NOT_EXISTS"), false, no, never),
+        // Only 202 has these repeated after they may have run.
+        (Kind::Raw, accepted(), Step::Fail(Connect), true, maybe, read),
+        (Kind::Raw, accepted(), Step::Fail(Interrupted), true, maybe, read),
+        (Kind::Raw, probe(200), uploaded(), true, maybe, read),
+    ];
+    for (nth, (kind, first, then, unknown, executed, retry)) in cases.into_iter().enumerate() {
+        let (clock, seen) = (Clock::default(), Seen::default());
+        let client = client(&clock, &seen, move |n| if n == 0 { first.clone() } else { then.clone() })
+            .with_retry(policy(3), clock.clone());
+        let error = match kind {
+            Kind::Keyed => run(client.send(&upload())).map(drop),
+            Kind::Safe => {
+                run(client.send(&StartStock::builder().stock_id("1").stock_creator_mchid("1").build())).map(drop)
+            }
+            Kind::Read => {
+                run(client.send(&GetStock::builder().stock_id("1").stock_creator_mchid("1").build())).map(drop)
+            }
+            Kind::Raw => run(client.post("/v3/marketing/x", &json!({}))).map(drop),
+        }
+        .expect_err("it fails");
+        let said = (matches!(error, Error::OutcomeUnknown(_)), error.executed(), error.retry());
+        assert_eq!(said, (unknown, executed, retry), "case {nth}, {kind:?}: {error}");
+        // How it may be repeated is said, and a request number is named where there is one and nowhere else.
+        let text = error.to_string();
+        assert!(!unknown || text.contains("may have been executed"), "case {nth}: {text}");
+        assert_eq!(text.contains("with the same upload_request_no"), unknown && matches!(kind, Kind::Keyed), "{text}");
+    }
+}
+
+#[test]
 fn the_backup_host_is_asked_only_when_that_cannot_act_twice() {
     let hosts = |safe: bool, kind: TransportErrorKind| {
         let (clock, seen) = (Clock::default(), Seen::default());
@@ -338,6 +398,8 @@ fn every_attempt_is_reported() {
     let there = Arc::clone(&reports);
     let client = client(&clock, &seen, |n| if n == 0 { refusal(500, "SYSTEM_ERROR") } else { uploaded() })
         .with_observer(move |report: &Report<'_>| {
+            let shown = format!("{report:?}");
+            assert!(!shown.contains("98065001") && !shown.contains("SYSTEM_ERROR\","), "a body: {shown}");
             let line = format!("{} {} {:?}", report.operation(), report.attempt(), report.status());
             there.lock().expect("unpoisoned").push(line);
         })

@@ -20,8 +20,8 @@ use wechatpay_protocol::certificates::{
 };
 use wechatpay_protocol::crypto::{KeyFault, OpenError, aws_lc};
 use wechatpay_protocol::{
-    BoxError, Client, Merchant, RefreshError, Stamper, Transport, TransportError, Trust, UnverifiedReason, Verifier,
-    response,
+    BaseUrl, BoxError, Client, Merchant, RefreshError, RetryPolicy, Stamper, Transport, TransportError,
+    TransportErrorKind, Trust, UnverifiedReason, Verifier, response,
 };
 
 /// 2029-05-28: the old certificate ends in three days, the new one is a week old.
@@ -515,6 +515,137 @@ fn debug_shows_serials_and_no_secret() {
     assert_eq!(error.fault(), KeyFault::NotPem);
 }
 
+/// A clock that is set by hand.
+#[derive(Clone)]
+struct At(Arc<AtomicI64>);
+
+impl Stamper for At {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+    fn nonce(&self) -> Result<String, BoxError> {
+        Ok("n".to_owned())
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn jitter(&self) -> u16 {
+        0
+    }
+}
+
+/// What hosts answer, and which were asked: host and path.
+type Asked = Arc<std::sync::Mutex<Vec<String>>>;
+
+/// A transport that answers every path but that of the certificates with `answer`, and that one with `certificates`.
+fn answering(asked: &Asked, answer: Message, certificates: Message) -> impl Transport + use<> {
+    let asked = Arc::clone(asked);
+    move |request: http::Request<Bytes>| {
+        let uri = request.uri();
+        let host = uri.host().unwrap_or_default().split('.').next().unwrap_or_default().to_owned();
+        asked.lock().unwrap().push(format!("{host} {}", uri.path()));
+        let message = if uri.path() == "/v3/certificates" { certificates.clone() } else { answer.clone() };
+        let answer = if host == "api" {
+            Err(TransportError::new(TransportErrorKind::Connect, "it is down"))
+        } else {
+            let mut response = http::Response::new(http_body_util::Full::from(message.body));
+            *response.headers_mut() = message.headers;
+            Ok(response)
+        };
+        std::future::ready(answer)
+    }
+}
+
+#[test]
+fn a_call_tells_the_time_and_believes_no_certificate_that_has_ended() {
+    let merchant = || Merchant::new("1900000109", "AB", signer("old"));
+    for (now, believed) in [(OLD_ENDS, true), (OLD_ENDS + 1, false)] {
+        let trust = certificates().with_certificate(&pem("old")).unwrap();
+        let empty = Message::signed(&signer("old"), OLD, now, "n", "{}");
+        let transport = answering(&Asked::default(), empty.clone(), empty);
+        let client = Client::new(transport, merchant(), trust)
+            .with_stamper(At(Arc::new(now.into())))
+            .with_base_url(BaseUrl::official_backup());
+        let outcome = now_or_never(client.get("/v3/x"));
+        assert_eq!(outcome.is_ok(), believed, "{now}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_host_that_names_a_new_serial_is_asked_for_its_certificate() {
+    let asked = Asked::default();
+    let both = [entry(OLD, pem("old").as_bytes()), entry(NEW, pem("new").as_bytes())];
+    let transport =
+        answering(&asked, Message::signed(&signer("new"), NEW, NOW, "n", "{}"), answer(("new", NEW), NOW, &both));
+    let at_once = |_| -> wechatpay_protocol::retry::Sleep { Box::pin(std::future::pending()) };
+    let client = Client::new(transport, Merchant::new("1900000109", "AB", signer("old")), certificates())
+        .with_stamper(At(Arc::new(NOW.into())))
+        .with_backups([BaseUrl::official_backup()])
+        .with_retry(RetryPolicy::default(), move |pause: Duration| {
+            // Pauses pass at once, attempts take no time.
+            if pause < Duration::from_secs(5) { Box::pin(std::future::ready(())) } else { at_once(pause) }
+        });
+    now_or_never(client.get("/v3/x")).expect("believed once the certificate is there");
+    assert_eq!(*asked.lock().unwrap(), ["api /v3/x", "api2 /v3/x", "api2 /v3/certificates"]);
+}
+
+#[test]
+fn a_call_goes_on_though_the_one_that_began_the_download_is_not_polled_any_more() {
+    /// Answers calls at once, and the download at the second poll.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<AtomicUsize>);
+    impl Transport for Slow {
+        type Body = http_body_util::Full<Bytes>;
+        async fn call(&self, request: http::Request<Bytes>) -> Result<http::Response<Self::Body>, TransportError> {
+            let message = if request.uri().path() == "/v3/certificates" {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                let mut polled = false;
+                std::future::poll_fn(|_| {
+                    if std::mem::replace(&mut polled, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+                old_answer(EARLY)
+            } else {
+                Message::signed(&signer("old"), OLD, EARLY, "n", "{}")
+            };
+            let mut response = http::Response::new(Bytes::from(message.body).into());
+            *response.headers_mut() = message.headers;
+            Ok(response)
+        }
+    }
+    let (transport, trust) = (Slow::default(), Arc::new(certificates()));
+    let merchant = Merchant::new("1900000109", "AB", signer("old"));
+    let client = Client::new(transport.clone(), merchant, Arc::clone(&trust)).with_stamper(At(Arc::new(EARLY.into())));
+    let mut context = Context::from_waker(Waker::noop());
+    let (mut first, mut second) = (pin!(client.get("/v3/x")), pin!(client.get("/v3/x")));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let Poll::Ready(outcome) = second.as_mut().poll(&mut context) else { panic!("it waits for the first") };
+    outcome.expect("believed");
+    let Poll::Ready(outcome) = first.as_mut().poll(&mut context) else { panic!("the download is over") };
+    outcome.expect("believed");
+    assert_eq!(transport.0.load(Ordering::Relaxed), 1, "one download for both");
+
+    // Given up by all of them, it leaves nothing behind: the next one begins its own, at once.
+    let trust = Arc::new(certificates());
+    let merchant = Merchant::new("1900000109", "AB", signer("old"));
+    let client = Client::new(Slow::default(), merchant, Arc::clone(&trust)).with_stamper(At(Arc::new(EARLY.into())));
+    let (mut first, mut second) = (Box::pin(client.get("/v3/x")), Box::pin(client.get("/v3/x")));
+    assert!(first.as_mut().poll(&mut context).is_pending() && !trust.may_refresh(EARLY));
+    drop(first);
+    assert!(trust.may_refresh(EARLY));
+    assert!(second.as_mut().poll(&mut context).is_pending() && !trust.may_refresh(EARLY));
+    drop(second);
+    drop(client);
+    assert_eq!(Arc::strong_count(&trust), 1, "nothing holds itself");
+}
+
+fn now_or_never<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits for somebody"),
+    }
+}
+
 #[test]
 fn a_refresh_that_is_given_up_midway_is_no_failure() {
     /// Never answers at first, then fails, then answers.
@@ -533,22 +664,6 @@ fn a_refresh_that_is_given_up_midway_is_no_failure() {
                     Ok(response)
                 }
             }
-        }
-    }
-    #[derive(Clone)]
-    struct At(Arc<AtomicI64>);
-    impl Stamper for At {
-        fn now(&self) -> i64 {
-            self.0.load(Ordering::Relaxed)
-        }
-        fn nonce(&self) -> Result<String, BoxError> {
-            Ok("n".to_owned())
-        }
-        fn monotonic(&self) -> Duration {
-            Duration::ZERO
-        }
-        fn jitter(&self) -> u16 {
-            0
         }
     }
     let (certificates, clock) = (Arc::new(certificates()), At(Arc::new(EARLY.into())));

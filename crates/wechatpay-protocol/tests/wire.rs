@@ -310,12 +310,15 @@ fn p7_five_minutes_are_tolerated_and_no_second_more() {
 }
 
 #[test]
-fn p8_a_probe_says_that_the_request_ran() {
+fn p8_a_probe_is_no_success_and_proves_nothing() {
     let mut headers = signed(NOW, b"{}");
     headers.insert("wechatpay-signature", "WECHATPAY/SIGNTEST/0000".parse().expect("a header value"));
-    let error = outcome(200, &headers, b"{}").expect_err("a probe is no success");
-    assert_eq!((error.executed(), error.retry()), (Executed::Yes, Retry::Later));
-    assert!(error.to_string().contains("same request number"), "{error}");
+    // It is not signed, so the status is a claim like the rest.
+    for status in [200, 404, 500] {
+        let error = outcome(status, &headers, b"{}").expect_err("a probe is no success");
+        assert!(matches!(&error, Error::Unverified(answer) if answer.reason == UnverifiedReason::Probe), "{error:?}");
+        assert_eq!((error.executed(), error.retry()), (Executed::Maybe, Retry::Later));
+    }
 }
 
 #[test]
@@ -439,11 +442,15 @@ fn a_verified_answer_that_cannot_be_read_says_where() {
         (r#"["2015-05-20T13:29:35+08:00","98065001"]"#, "."),
         ("", "."),
         (r#"{"start_time":"2015-05-20T13:29:35+08:00","stock_id":"5"} x"#, "the end of the body"),
+        (r#""secret""#, "."),
+        (r#"{"start_time":["secret"],"stock_id":"5"}"#, "start_time"),
+        (r#"{"start_time":"2015-05-20T13:29:35+08:00","stock_id":{"secret":1}}"#, "stock_id"),
     ] {
         let client = Client::new(canned(200, body, Arc::default()), merchant(), trust()).with_stamper(Fixed);
         match now_or_never(client.send(&operation)) {
             Err(error @ Error::Decode(_)) => {
                 assert!(error.to_string().contains(&format!("read at {path}")), "{error}");
+                assert!(!format!("{error} {error:?}").contains("secret"), "a value of the answer: {error:?}");
                 assert_eq!((error.executed(), error.retry()), (Executed::Yes, Retry::ReadFirst));
             }
             other => panic!("{other:?}"),

@@ -41,7 +41,11 @@ use wechatpay_protocol::{BlockingTransport, TransportError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct BlockingReqwest(Client);
+pub struct BlockingReqwest {
+    client: Client,
+    /// For calls that bring no timeout of their own. A client's is started anew by each piece of the body, a request's is not.
+    timeout: Option<Duration>,
+}
 
 impl BlockingReqwest {
     /// A transport with [`CONNECT_TIMEOUT`] and [`TIMEOUT`].
@@ -49,11 +53,15 @@ impl BlockingReqwest {
     /// # Errors
     /// reqwest could not set up TLS, or this is a thread of an async runtime.
     pub fn new() -> Result<Self, TransportError> {
-        Self::from_builder(Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT))
+        let transport = Self::from_builder(Client::builder().connect_timeout(CONNECT_TIMEOUT))?;
+        Ok(Self { timeout: Some(TIMEOUT), ..transport })
     }
 
     /// A transport from your own builder: proxy, roots, pool and timeouts are yours. Redirects, retries and
     /// decompression are switched off all the same.
+    ///
+    /// reqwest starts the timeout of a blocking `ClientBuilder` anew with each piece of the body; `with_timeout` of the client,
+    /// or a retry policy, limits the whole attempt.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -67,7 +75,8 @@ impl BlockingReqwest {
             .no_brotli()
             .no_deflate()
             .no_zstd();
-        builder.build().map(Self).map_err(TransportError::not_sent)
+        let client = builder.build().map_err(TransportError::not_sent)?;
+        Ok(Self { client, timeout: None })
     }
 }
 
@@ -93,10 +102,10 @@ impl BlockingTransport for BlockingReqwest {
         let target = target_of(&request);
         let mut request = Request::try_from(request).map_err(TransportError::not_sent)?;
         unchanged(&target, request.url())?;
-        if let Some(timeout) = timeout {
+        if let Some(timeout) = timeout.or(self.timeout) {
             *request.timeout_mut() = Some(timeout);
         }
-        let mut response = self.0.execute(request).map_err(failed)?;
+        let mut response = self.client.execute(request).map_err(failed)?;
 
         let mut answer = http::Response::new(());
         *answer.status_mut() = response.status();

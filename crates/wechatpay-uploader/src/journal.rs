@@ -36,6 +36,9 @@ const CACHE: usize = 1 << 20;
 const GROUP: u64 = 8192;
 /// The first bytes of every redb file.
 const MAGIC: &[u8] = b"redb";
+/// Where the header of a redb file says how long pages and regions are, and what it says in every journal. No checksum is over
+/// it, and redb believes it: a flipped bit there asks for gigabytes, or panics when the file is closed.
+const LAYOUT: (u64, [u8; 12]) = (12, [0, 16, 0, 0, 130, 0, 0, 0, 0, 0, 16, 0]);
 
 /// What an upload is: facts that do not change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -333,6 +336,10 @@ impl Journal {
     fn open_on(storage: impl StorageBackend, name: &str, path: Option<PathBuf>) -> Result<Self, JournalError> {
         let damaged = |why: String| JournalError::Damaged { name: name.to_owned(), why };
         let open = || -> Result<_, Broken> {
+            let (place, layout) = LAYOUT;
+            if storage.len()? >= place + layout.len() as u64 && storage.read(place, layout.len())? != layout {
+                return Err(redb::Error::Corrupted("its header is not that of a journal".to_owned()).into());
+            }
             let mut database = database(storage)?;
             database.check_integrity()?;
             let read = database.begin_read()?;

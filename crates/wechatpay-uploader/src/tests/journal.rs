@@ -5,7 +5,7 @@ use super::fake::{Fake, codes, input};
 use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals};
 use crate::plan::{Gathered, PlanError, survey};
 use crate::{Endpoint, UploadError};
-use redb::ReadableTable as _;
+use redb::{ReadableTable as _, StorageBackend as _};
 use serde_json::Value;
 use std::io;
 use std::path::Path;
@@ -156,6 +156,32 @@ fn what_is_no_journal_is_told_from_one_that_is_torn() {
         assert_eq!(matches!(refused, JournalError::Foreign { .. }), foreign, "{name}: {refused:?}");
         assert_eq!(matches!(refused, JournalError::Damaged { .. }), !foreign, "{name}: {refused:?}");
     }
+}
+
+#[test]
+fn no_byte_of_the_files_header_makes_it_panic_or_say_something_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let job = Fake::new(|_, _| None).uploader().job().clone();
+    drop(job.create_on(disk.clone(), "disk", &input(folder.path(), &codes(450))).unwrap());
+    let image = disk.read(0, usize::try_from(disk.len().unwrap()).unwrap()).unwrap();
+    let mut refused = 0;
+    // Behind the magic: flags, then lengths of pages and regions, then how many regions there are.
+    for place in 9..32 {
+        for value in [0x00, 0x01, 0x28, 0x80, 0xff] {
+            let damaged = Disk::default();
+            damaged.set_len(image.len() as u64).unwrap();
+            damaged.write(0, &image).unwrap();
+            damaged.write(place, &[value]).unwrap();
+            match Journal::open_storage(damaged, "disk") {
+                // Closed here, too.
+                Ok(journal) => assert_eq!(journal.totals().not_sent, 450, "{place} {value}"),
+                Err(JournalError::Damaged { .. }) => refused += 1,
+                Err(other) => panic!("{place} {value}: {other:?}"),
+            }
+        }
+    }
+    assert!(refused >= 48, "{refused}");
 }
 
 /// Changes what a journal says of itself, or of its first batch, behind its back.
