@@ -30,6 +30,16 @@ fn hyper_conforms() {
     conformance("hyper", &|timeout| Asynchronous::boxed(Hyper::new().with_timeout(timeout)));
 }
 
+#[tokio::test]
+async fn a_timeout_may_be_as_long_as_it_can_be_written() {
+    let sandbox = wechatpay_sandbox::Sandbox::start().await.expect("a sandbox");
+    let builder = reqwest::Client::builder().timeout(Duration::MAX);
+    let reqwest = Reqwest::from_builder(builder).expect("a client");
+    let hyper = Hyper::new().with_timeout(Duration::MAX);
+    wechatpay_tests::road::client(&sandbox, hyper).get("/v3/certificates").await.expect("hyper takes it");
+    wechatpay_tests::road::client(&sandbox, reqwest).get("/v3/certificates").await.expect("reqwest takes it");
+}
+
 #[test]
 fn a_tower_stack_conforms() {
     conformance("a tower stack", &|timeout| {
