@@ -121,11 +121,14 @@ impl Pace {
         }
     }
 
-    /// No call begins for so long.
-    pub(crate) fn hold(&self, time: Duration) {
-        let until = self.ticks.now().saturating_add(time);
+    /// No call begins for so long. Says whether that is news: calls that are refused together ask for one pause.
+    pub(crate) fn hold(&self, time: Duration) -> bool {
+        let now = self.ticks.now();
+        let until = now.saturating_add(time);
         let mut state = self.state();
+        let longer = until.saturating_sub(state.held.max(now));
         state.held = state.held.max(until);
+        longer > time / 2
     }
 
     /// Calls in a second, where there is a limit.
@@ -321,10 +324,13 @@ mod tests {
     fn nothing_begins_while_it_is_held() {
         let clock = Arc::new(Clock::default());
         let pace = Pace::new(clock.clone(), None);
-        pace.hold(Duration::from_secs(60));
-        pace.hold(Duration::from_secs(10));
-        assert_eq!(pace.take(), Err(Duration::from_secs(60)));
-        clock.advance(Duration::from_secs(60));
+        assert!(pace.hold(Duration::from_secs(60)));
+        assert!(!pace.hold(Duration::from_secs(10)));
+        assert!(!pace.hold(Duration::from_secs(61)));
+        assert!(!pace.hold(Duration::ZERO));
+        assert_eq!(pace.take(), Err(Duration::from_secs(61)));
+        clock.advance(Duration::from_secs(61));
         assert_eq!(pace.take(), Ok(()));
+        assert!(pace.hold(Duration::from_secs(1)) && pace.hold(Duration::from_secs(600)));
     }
 }

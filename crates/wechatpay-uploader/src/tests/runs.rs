@@ -5,7 +5,8 @@ use crate::{CodeState, Ended, Endpoint, Event, Journal, JournalError, State, Upl
 use serde_json::json;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use wechatpay_protocol::Error;
+use std::time::Duration;
+use wechatpay_protocol::{Error, Stamper};
 
 fn states(journal: &Journal) -> Vec<(String, CodeState, Option<String>)> {
     let mut rows = Vec::new();
@@ -69,6 +70,52 @@ fn a_stock_that_is_being_created_is_waited_for_by_one_call_at_a_time() {
     assert!(matches!(&finished.ended, Ended::Stopped(error) if error.code() == Some("STATEMENT_CREATING")));
     assert!((9..20).contains(&fake.calls()), "{}", fake.calls());
     assert_eq!(finished.journal.totals().not_sent, 2_000);
+}
+
+#[test]
+fn a_pause_that_wechat_pay_asks_for_is_told_and_one_that_is_too_long_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(4_000);
+    let input = input(folder.path(), &codes);
+    // Four calls are refused at the same time; later one is, for longer.
+    let fake = Fake::new(|call, _| match call {
+        3..=6 => Some(Wrong::TooSoon(60)),
+        10 => Some(Wrong::TooSoon(300)),
+        _ => None,
+    });
+    let uploader = fake.uploader();
+    let journal = uploader.job().open(&input, &folder.path().join("journal")).unwrap();
+    let told = Mutex::new(Vec::new());
+    let run = uploader.run(journal, std::future::pending(), |event: &Event<'_>| {
+        if let Event::Held { pause } = event {
+            told.lock().unwrap().push(pause.as_secs());
+        }
+    });
+    assert!(matches!(futures_executor(run).unwrap().ended, Ended::Complete));
+    // The clock goes on with each pause, so those at the same time are told one by one here.
+    let mut told = told.into_inner().unwrap();
+    told.dedup();
+    assert_eq!(told, [60, 300]);
+    fake.holds(&codes);
+
+    for seconds in [601, 86_400, u64::MAX] {
+        let fake = Fake::new(move |call, _| (call == 3).then_some(Wrong::TooSoon(seconds)));
+        let path = folder.path().join(seconds.to_string());
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        let finished = fake.run(journal).unwrap();
+        let Ended::Stopped(error) = &finished.ended else { panic!("{:?}", finished.ended) };
+        let Error::Api(refusal) = &**error else { panic!("{error}") };
+        assert_eq!((refusal.status, refusal.retry_after), (429, Some(Duration::from_secs(seconds))));
+        // What was under way has ended, nothing has waited, and nothing is in doubt.
+        let totals = finished.journal.totals();
+        assert!(fake.calls() < 12 && totals.not_sent >= 1_600 && totals.unknown == 0, "{totals:?}");
+        assert!(fake.clock.monotonic() < Duration::from_secs(60));
+        drop(finished);
+        fake.plot(|_, _| None);
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        assert!(matches!(fake.run(journal).unwrap().ended, Ended::Complete));
+        fake.holds(&codes);
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use wechatpay_protocol::Error;
 use wechatpay_protocol::retry::Sleep;
 use wechatpay_uploader::{
     Ended, Endpoint, Event, Finished, Format, Input, Job, Journal, Options, Source, State, Totals, UploadError,
@@ -22,6 +23,8 @@ use wechatpay_uploader::{
 
 /// Time between two lines of progress with `--json`.
 const BEAT: Duration = Duration::from_secs(1);
+/// Shortest pause that people are told of.
+const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
     let format = format(args)?;
@@ -320,8 +323,12 @@ fn judge(finished: Finished, verified: Option<Verification>, path: &Path, signal
             return Err(interrupted(signal.unwrap_or(Signal::Interrupt), message));
         }
         Ended::Stopped(error) if !totals.complete() => {
-            let resume =
-                Some(format!("when the cause is removed, run the same line again; `{report}` says what is left"));
+            let pause = if let Error::Api(refusal) = &*error { refusal.retry_after } else { None };
+            let when = pause.map_or_else(
+                || "when the cause is removed".to_owned(),
+                |pause| format!("WeChat Pay asks to wait {} s; after that", pause.as_secs()),
+            );
+            let resume = Some(format!("{when}, run the same line again; `{report}` says what is left"));
             return Err(Failure::Stopped { by: Box::new(operation().failed(*error)), printed: None, resume });
         }
         _ => {}
@@ -403,6 +410,14 @@ impl Progress {
                     self.hint(&format!("the stock is still being created; asking again in {seconds} s"));
                 }
             }
+            Event::Held { pause } => {
+                let seconds = pause.as_secs();
+                if self.output.json {
+                    self.line(&json!({ "event": "waiting", "reason": "retry_after", "seconds": seconds }));
+                } else if *pause >= WORTH_A_WORD {
+                    self.hint(&format!("WeChat Pay asks for a pause of {seconds} s; no call begins before"));
+                }
+            }
             _ => {}
         }
     }
@@ -413,7 +428,7 @@ impl Progress {
         batch: u64,
         number: &str,
         state: State,
-        error: Option<&wechatpay_protocol::Error>,
+        error: Option<&Error>,
         differences: &[String],
     ) {
         if self.output.json {
