@@ -337,7 +337,8 @@ With --json each event is a line: plan, progress (once a second at most), batch 
 retry, waiting, verification, summary. In summary, codes = uploaded + existed + refused + unclear + unknown + not_sent.
 
 Exit codes: 0 all codes are there · 1 some were refused · 2 the input or the command line is wrong, nothing was sent ·
-3 the outcome of some is unknown: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
+3 the outcome of some is unknown: run it again, with --verify where answers leave codes out · 4 an answer cannot be
+verified or read: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
 pub(crate) struct CodesUpload {
     /// Stock that takes the codes
     #[arg(long, value_name = "ID")]

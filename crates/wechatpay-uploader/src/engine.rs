@@ -113,6 +113,9 @@ pub enum Ended {
     /// Batches are left that were refused, not sent, or whose outcome is unknown; this is the reason why no further one
     /// was sent, or else the last one.
     Stopped(Box<Error>),
+    /// Answers came that name none of the codes of their batches, and no call failed otherwise; run the same again to send
+    /// those batches again, under the same numbers.
+    Unclear,
 }
 
 /// What came of a run of an upload.
@@ -299,8 +302,9 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
         }
         let ended = match last {
             _ if totals.complete() => Ended::Complete,
-            Some(error) if !interrupted => Ended::Stopped(Box::new(error)),
-            _ => Ended::Interrupted,
+            _ if interrupted => Ended::Interrupted,
+            Some(error) => Ended::Stopped(Box::new(error)),
+            None => Ended::Unclear,
         };
         Ok(Finished { ended, journal: journal? })
     }
@@ -524,14 +528,16 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
 
     fn answered(&self, batch: Batch, progress: Progress, answer: &Answer) -> Settled {
         let reconciled = reconcile(&self.uploader.job.endpoint, answer, &batch.codes, progress.maybe);
-        let progress = Progress {
-            state: State::Done,
-            tally: reconciled.tally,
-            reason: None,
-            differences: reconciled.differences,
-            ..progress
+        let progress = Progress { differences: reconciled.differences, ..progress };
+        let outcome = if reconciled.tally.unclear as usize == batch.codes.len() {
+            // As good as lost: the same number again may say what it did.
+            let reason = Some("the answer names none of its codes".to_owned());
+            let progress = Progress { state: State::Unknown, maybe: true, reason, ..progress };
+            Outcome { batch: batch.index, progress, notes: Vec::new() }
+        } else {
+            let progress = Progress { state: State::Done, tally: reconciled.tally, reason: None, ..progress };
+            Outcome { batch: batch.index, progress, notes: reconciled.notes }
         };
-        let outcome = Outcome { batch: batch.index, progress, notes: reconciled.notes };
         Settled { batch, outcome, error: None, stopped: false, halts: false }
     }
 

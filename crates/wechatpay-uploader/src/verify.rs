@@ -30,7 +30,7 @@ pub struct Verification {
     pub missing_at: Vec<String>,
     /// Codes that are listed and not of this input.
     pub others: u64,
-    /// Batches whose outcome was unknown and that the list settled.
+    /// Batches that the list settled: of unknown outcome, or with codes that their answer left out.
     pub settled: u64,
 }
 
@@ -44,7 +44,7 @@ const LISTED: u64 = u64::MAX;
 
 impl<T: Transport> Uploader<T> {
     /// Reads the whole list of uploaded codes and compares it with the journal. A batch of unknown outcome whose codes
-    /// are all listed is done.
+    /// are all listed is done; a code that its answer left out and that is listed is uploaded.
     ///
     /// # Errors
     /// There is no such list, it cannot be read to its end, or the input cannot.
@@ -96,7 +96,7 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
     let size = journal.header().batch.max(1) as u64;
     let mut open = BTreeMap::new();
     each_code(journal, limits, |ordinal, code, state, progress| {
-        if state == CodeState::Unknown {
+        if state == CodeState::Unknown || progress.tally.unclear > 0 {
             open.entry(ordinal / size).or_insert_with(|| (progress.clone(), BTreeSet::new(), 0)).2 += 1;
         }
         sorter.push(code.as_bytes(), ordinal).map_err(sort_failed)
@@ -133,10 +133,15 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
             Some(_) => {}
         }
     }
-    let settled: Vec<_> = open.into_iter().filter(|(_, (_, seen, codes))| seen.len() == *codes).collect();
-    found.settled = settled.len() as u64;
-    let outcomes: Vec<_> =
-        settled.into_iter().map(|(batch, (progress, seen, _))| listed(batch, progress, seen.len())).collect();
+    let mut outcomes = Vec::new();
+    for (batch, (progress, seen, codes)) in open {
+        if progress.state == State::Done {
+            outcomes.extend(cleared(batch, progress, view.notes(batch)?, |at| seen.contains(&(batch * size + at))));
+        } else if seen.len() == codes {
+            outcomes.push(listed(batch, progress, seen.len()));
+        }
+    }
+    found.settled = outcomes.len() as u64;
     journal.commit(&[], &outcomes)?;
     if !absent.is_empty() {
         found.missing_at = places(journal, limits, &absent)?;
@@ -165,6 +170,23 @@ fn listed(batch: u64, progress: Progress, codes: usize) -> Outcome {
     let notes = (0..codes).map(|position| (position, note.clone())).collect();
     let tally = Tally { uploaded: codes, ..Tally::default() };
     Outcome { batch, progress: Progress { state: State::Done, tally, reason: None, ..progress }, notes }
+}
+
+/// A batch with listed codes that its answer left out, if there is one.
+fn cleared(
+    batch: u64,
+    mut progress: Progress,
+    notes: HashMap<u32, Note>,
+    listed: impl Fn(u64) -> bool,
+) -> Option<Outcome> {
+    let unclear = |(at, note): &(u32, Note)| note.state == CodeState::Unclear && listed(u64::from(*at));
+    let reason = "found in the list of uploaded codes; the answer did not name it";
+    let note = Note { state: CodeState::Uploaded, reason: Some(reason.to_owned()) };
+    let notes: Vec<_> = notes.into_iter().filter(unclear).map(|(at, _)| (at, note.clone())).collect();
+    let count = u32::try_from(notes.len()).unwrap_or(u32::MAX);
+    progress.tally.unclear = progress.tally.unclear.saturating_sub(count);
+    progress.tally.uploaded += count;
+    (count > 0).then_some(Outcome { batch, progress, notes })
 }
 
 /// Every distinct code of the input with its number, from 0, and what became of it.

@@ -307,6 +307,24 @@ fn the_second_interruption_ends_it_at_once_and_nothing_is_lost() {
 }
 
 #[test]
+fn an_answer_that_says_nothing_is_asked_for_again() {
+    let sandbox = Sandbox::with(&["--fault", "deep-json;operation=busifavor.upload_coupon_codes;nth=2"]);
+    let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+    let file = sandbox.file("codes.txt", lines(400));
+    let upload = ["codes", "upload", "--json", "--stock-id", &id, file.to_str().unwrap()];
+    let first = sandbox.run(&upload);
+    assert_eq!(first.code, 3, "{first:?}");
+    let events = first.json();
+    let summary = event(&events, "summary");
+    assert_eq!((&summary["uploaded"], &summary["unknown"], &summary["unclear"]), (&json!(200), &json!(200), &json!(0)));
+    let error = &events.last().unwrap()["error"];
+    assert_eq!((&error["kind"], error["next"].as_str().unwrap().contains("same line")), (&json!("unclear"), true));
+    // The same number again, and it is known.
+    let again = sandbox.run(&upload);
+    assert_eq!((again.code, uploads(&sandbox), ledger(&sandbox).len()), (0, 3, 400), "{again:?}");
+}
+
+#[test]
 fn a_full_pool_is_told_and_the_codes_that_fit_are_kept() {
     let sandbox = Sandbox::start();
     let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");

@@ -246,6 +246,69 @@ fn an_answer_that_does_not_fit_is_reported_and_not_fatal() {
 }
 
 #[test]
+fn an_answer_that_names_no_code_leaves_the_batch_to_be_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(400);
+    let input = input(folder.path(), &codes);
+    for (name, instead) in [
+        ("nothing", json!({})),
+        ("other fields", json!({"a": {"total_count": 200}})),
+        ("a list", json!([["code"]])),
+        ("a number alone", json!({"total_count": 200})),
+        ("others", json!({"total_count": 200, "success_count": 1, "success_codes": ["other"]})),
+    ] {
+        let path = folder.path().join(name);
+        let fake = Fake::new(move |_, _| Some(Wrong::Garbled(instead.clone())));
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        let finished = fake.run(journal).unwrap();
+        assert!(matches!(finished.ended, Ended::Unclear), "{name}: {:?}", finished.ended);
+        let totals = finished.journal.totals();
+        // It is the first one, so no other is sent.
+        assert_eq!((totals.unknown, totals.not_sent, totals.unclear, fake.calls()), (200, 200, 0, 1), "{name}");
+        let (_, state, reason) = states(&finished.journal)[0].clone();
+        assert_eq!((state, reason.as_deref()), (CodeState::Unknown, Some("the answer names none of its codes")));
+        drop(finished);
+        // The same number again, and the answer says what it did.
+        fake.plot(|_, _| None);
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        let finished = fake.run(journal).unwrap();
+        let totals = finished.journal.totals();
+        assert!(matches!(finished.ended, Ended::Complete) && totals.balances(), "{name}");
+        assert_eq!((totals.uploaded, totals.differences, fake.calls()), (400, 0, 3), "{name}");
+        fake.holds(&codes);
+    }
+}
+
+#[test]
+fn the_list_of_uploaded_codes_settles_what_an_answer_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(600);
+    let input = input(folder.path(), &codes);
+    let few = json!({"total_count": 200, "success_count": 1, "success_codes": [codes[0]],
+        "fail_codes": [{"coupon_code": codes[1], "code": "LENGTH_LIMIT", "message": "long"}]});
+    let fake = Fake::new(move |_, number| number.ends_with("000000").then(|| Wrong::Garbled(few.clone())));
+    let uploader = fake.uploader();
+    let journal = uploader.job().open(&input, &folder.path().join("journal")).unwrap();
+    let mut finished = fake.run(journal).unwrap();
+    assert!(matches!(finished.ended, Ended::Complete));
+    fake.state.lock().unwrap().codes.remove(&codes[7]);
+    let mut verify = |settled: u64| {
+        let found = futures_executor(uploader.verify(&mut finished.journal)).unwrap();
+        assert_eq!((found.listed, found.present, found.missing, found.settled), (599, 599, 0, settled));
+        let totals = finished.journal.totals();
+        // What is not listed stays in doubt, and a refusal is one.
+        assert_eq!((totals.uploaded, totals.refused, totals.unclear), (598, 1, 1));
+        assert!(totals.balances());
+        states(&finished.journal)
+    };
+    let rows = verify(1);
+    assert_eq!((rows[0].1, rows[1].1, rows[7].1), (CodeState::Uploaded, CodeState::Refused, CodeState::Unclear));
+    assert_eq!(rows[2].1, CodeState::Uploaded);
+    assert!(rows[2].2.as_deref().unwrap().contains("list"));
+    assert_eq!(verify(0), rows);
+}
+
+#[test]
 fn an_upload_that_is_asked_to_stop_ends_what_is_under_way_and_can_be_taken_up() {
     let folder = tempfile::tempdir().unwrap();
     let codes = codes(20_000);
@@ -276,7 +339,7 @@ fn an_upload_that_is_asked_to_stop_ends_what_is_under_way_and_can_be_taken_up() 
         match finished.ended {
             Ended::Interrupted => assert!((21..40).contains(&settled.load(Ordering::SeqCst))),
             Ended::Complete => break,
-            Ended::Stopped(error) => panic!("{error}"),
+            other => panic!("{other:?}"),
         }
     }
     assert!(runs > 2, "{runs}");

@@ -225,7 +225,7 @@ async fn upload(
         false => None,
     };
     summary(&finished.journal, output, "summary")?;
-    judge(finished, verified, path, *progress.signal.lock().unwrap_or_else(PoisonError::into_inner))
+    judge(finished, verified, endpoint.listing.is_some(), path, *progress.signal.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Says what is going to be done.
@@ -313,8 +313,14 @@ async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Out
     Ok(found)
 }
 
-/// What the end of an upload means for the exit code.
-fn judge(finished: Finished, verified: Option<Verification>, path: &Path, signal: Option<Signal>) -> Result {
+/// What the end of an upload means for the exit code; `lists` says whether what was uploaded can be listed.
+fn judge(
+    finished: Finished,
+    verified: Option<Verification>,
+    lists: bool,
+    path: &Path,
+    signal: Option<Signal>,
+) -> Result {
     let totals = finished.journal.totals();
     let report = format!("wechatpay codes report --journal {}", path.display());
     match finished.ended {
@@ -331,16 +337,28 @@ fn judge(finished: Finished, verified: Option<Verification>, path: &Path, signal
             let resume = Some(format!("{when}, run the same line again; `{report}` says what is left"));
             return Err(Failure::Stopped { by: Box::new(operation().failed(*error)), printed: None, resume });
         }
+        Ended::Unclear if !totals.complete() => {
+            let message = format!("an answer names no code of its batch, so {} codes are unknown", totals.unknown);
+            let list = if lists { ", and with --verify the list may tell" } else { "" };
+            let next = format!("run the same line again: it has one effect{list}; `{report}` says what is left");
+            return Err(rejection(Exit::Unknown, "unclear", message, &next));
+        }
         _ => {}
     }
-    let next = format!("`{report}` names each, and why");
+    if totals.unclear > 0 {
+        let Totals { unclear, refused, codes, .. } = totals;
+        let others = if refused > 0 { format!("; {refused} were refused") } else { String::new() };
+        let message = format!("the answers do not name {unclear} of {codes} codes{others}");
+        let next = match (&verified, lists) {
+            (None, true) => format!("run the same line with --verify: the list may name them; `{report}` names each"),
+            _ => format!("`{report}` names each; upload them once more, as a file of their own: what is there is told"),
+        };
+        return Err(rejection(Exit::Unknown, "unclear", message, &next));
+    }
     if totals.refused > 0 {
         let message = format!("{} of {} codes were refused", totals.refused, totals.codes);
+        let next = format!("`{report}` names each, and why");
         return Err(rejection(Exit::Refused, "refused", message, &next));
-    }
-    if totals.unclear > 0 {
-        let message = format!("the answers do not name {} of {} codes", totals.unclear, totals.codes);
-        return Err(rejection(Exit::Unknown, "unclear", message, &next));
     }
     if let Some(found) = verified.filter(|found| found.missing > 0) {
         let places = found.missing_at.join(", ");
