@@ -80,15 +80,16 @@ impl<T: Transport> Uploader<T> {
             let answer = reply.map_err(UploadError::Listing)?.value;
             let items = answer.pointer(page.items()).and_then(Value::as_array);
             for code in items.into_iter().flatten().filter_map(|item| item.get(listing.code)?.as_str()) {
-                sorter.push(code.as_bytes(), LISTED).map_err(sort_failed)?;
+                put(sorter, code, LISTED)?;
             }
         }
         Ok(())
     }
 }
 
-fn sort_failed(error: std::io::Error) -> UploadError {
-    UploadError::Sort { error, spilled: 0 }
+fn put(sorter: &mut Sorter, code: &str, number: u64) -> Result<(), UploadError> {
+    let put = sorter.push(code.as_bytes(), number);
+    put.map_err(|error| UploadError::Comparing { error, spilled: sorter.spilled() })
 }
 
 /// Compares the listed codes with those of the input, and settles what can be.
@@ -99,21 +100,23 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
         if state == CodeState::Unknown || progress.tally.unclear > 0 {
             open.entry(ordinal / size).or_insert_with(|| (progress.clone(), BTreeSet::new(), 0)).2 += 1;
         }
-        sorter.push(code.as_bytes(), ordinal).map_err(sort_failed)
+        put(&mut sorter, code, ordinal)
     })?;
+    let spilled = sorter.spilled();
+    let failed = |error| UploadError::Comparing { error, spilled };
     let mut found = Verification::default();
-    let (mut absent, mut sorted) = (BTreeSet::new(), sorter.finish().map_err(sort_failed)?);
+    let (mut absent, mut sorted) = (BTreeSet::new(), sorter.finish().map_err(failed)?);
     let (mut recent, view) = (None, journal.view());
-    let mut next = sorted.next().map_err(sort_failed)?;
+    let mut next = sorted.next().map_err(failed)?;
     while let Some((code, number)) = next {
         // All records of one code: perhaps its number in the input, and once for each time that it is listed.
         let (mut ordinal, mut listed) = (None, false);
         let mut take = |number: u64| if number == LISTED { listed = true } else { ordinal = Some(number) };
         take(number);
-        next = sorted.next().map_err(sort_failed)?;
+        next = sorted.next().map_err(failed)?;
         while let Some((_, number)) = next.take_if(|(other, _)| *other == code) {
             take(number);
-            next = sorted.next().map_err(sort_failed)?;
+            next = sorted.next().map_err(failed)?;
         }
         found.listed += u64::from(listed);
         match ordinal {

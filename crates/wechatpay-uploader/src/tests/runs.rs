@@ -426,3 +426,20 @@ fn the_list_of_uploaded_codes_tells_what_is_missing_and_settles_what_was_unknown
     assert_eq!((totals.uploaded, totals.unknown), (600, 0));
     assert!(states(&finished.journal)[200].2.as_deref().unwrap().contains("list"));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_comparison_without_room_says_nothing_about_the_upload() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // More than is sorted in memory.
+    let codes: Vec<_> = (0..160_000).map(|number| format!("{number:032}")).collect();
+    let input = input(folder.path(), &codes);
+    let fake = Fake::new(|_, _| None);
+    let uploader = fake.uploader();
+    let mut journal = uploader.job().open(&input, &place.path().join("journal")).unwrap();
+    place.close().unwrap();
+    let error = futures_executor(uploader.verify(&mut journal)).unwrap_err();
+    assert!(matches!(error, UploadError::Comparing { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("nothing of the upload is lost") && !said.contains("nothing was sent"), "{said}");
+}
