@@ -137,7 +137,7 @@ impl Failure {
         }
     }
 
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage(message) | Self::Input(message) | Self::Local(message) => message.clone(),
             Self::Config(problems) => {

@@ -307,6 +307,25 @@ fn the_second_interruption_ends_it_at_once_and_nothing_is_lost() {
 }
 
 #[test]
+fn the_exit_code_is_that_of_the_upload_though_nobody_reads() {
+    let sandbox = Sandbox::start();
+    let (mine, wechat) = (stock(&sandbox, "MERCHANT_UPLOAD", "1"), stock(&sandbox, "WECHATPAY_MODE", "2"));
+    for (case, format) in [("people", &[][..]), ("machines", &["--json"])] {
+        for (id, code, sent) in [(&mine, 0, 300), (&wechat, 1, 0), (&"98065001".to_owned(), 1, 0)] {
+            let count = ledger(&sandbox).len();
+            let text: String = (0..300).map(|number| format!("{case} {number}\n")).collect();
+            let file = sandbox.file(&format!("{case}-{id}.txt"), text);
+            let upload = ["codes", "upload", "--verify", "--stock-id", id, file.to_str().unwrap()];
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut command = sandbox.command(&[&upload[..], format].concat());
+            let status = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).status().unwrap();
+            assert_eq!((status.code(), ledger(&sandbox).len() - count), (Some(code), sent), "{case} {id}");
+        }
+    }
+}
+
+#[test]
 fn an_answer_that_says_nothing_is_asked_for_again() {
     let sandbox = Sandbox::with(&["--fault", "deep-json;operation=busifavor.upload_coupon_codes;nth=2"]);
     let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");

@@ -213,7 +213,7 @@ async fn upload(
     let sleep = |time: Duration| -> Sleep { Box::pin(tokio::time::sleep(time)) };
     let uploader = Uploader::new(client.clone(), endpoint, target, sleep).with_options(options);
     let journal = uploader.job().open(input, path).map_err(failed)?;
-    announce(&journal, path, output)?;
+    heard(announce(&journal, path, output))?;
     if downloads && !journal.totals().complete() {
         wire::download(&client).await?;
     }
@@ -221,11 +221,25 @@ async fn upload(
     let mut finished = interruptible(&uploader, journal, &progress, output).await?;
     progress.bar.finish_and_clear();
     let verified = match args.verify && !matches!(finished.ended, Ended::Interrupted) {
-        true => Some(verify(&uploader, &mut finished, output).await?),
-        false => None,
+        true => verify(&uploader, &mut finished, output).await.map(Some),
+        false => Ok(None),
     };
-    summary(&finished.journal, output, "summary")?;
-    judge(finished, verified, endpoint.listing.is_some(), path, *progress.signal.lock().unwrap_or_else(PoisonError::into_inner))
+    let told = heard(summary(&finished.journal, output, "summary"));
+    let signal = *progress.signal.lock().unwrap_or_else(PoisonError::into_inner);
+    let judged =
+        judge(finished, verified.as_ref().ok().and_then(Option::as_ref), endpoint.listing.is_some(), path, signal);
+    if let (Err(_), Err(failure)) = (&judged, &verified) {
+        output.hint(format_args!("nothing was compared with the list: {}", failure.message()));
+    }
+    judged.and(verified).and(told)
+}
+
+/// Whoever reads no more learns the end from the exit code: what was to be done is done all the same.
+fn heard(told: Result) -> Result {
+    match told {
+        Err(Failure::Unread) => Ok(()),
+        told => told,
+    }
 }
 
 /// Says what is going to be done.
@@ -303,7 +317,7 @@ async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Out
         if let Some(line) = line.as_object_mut() {
             line.insert("event".to_owned(), "verification".into());
         }
-        output.value(&line)?;
+        heard(output.value(&line))?;
     } else {
         let Verification { listed, present, missing, others, .. } = found;
         output.hint(format_args!(
@@ -316,7 +330,7 @@ async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Out
 /// What the end of an upload means for the exit code; `lists` says whether what was uploaded can be listed.
 fn judge(
     finished: Finished,
-    verified: Option<Verification>,
+    verified: Option<&Verification>,
     lists: bool,
     path: &Path,
     signal: Option<Signal>,
@@ -349,7 +363,7 @@ fn judge(
         let Totals { unclear, refused, codes, .. } = totals;
         let others = if refused > 0 { format!("; {refused} were refused") } else { String::new() };
         let message = format!("the answers do not name {unclear} of {codes} codes{others}");
-        let next = match (&verified, lists) {
+        let next = match (verified, lists) {
             (None, true) => format!("run the same line with --verify: the list may name them; `{report}` names each"),
             _ => format!("`{report}` names each; upload them once more, as a file of their own: what is there is told"),
         };
@@ -441,14 +455,7 @@ impl Progress {
     }
 
     /// A batch that did not simply go through.
-    fn odd(
-        &self,
-        batch: u64,
-        number: &str,
-        state: State,
-        error: Option<&Error>,
-        differences: &[String],
-    ) {
+    fn odd(&self, batch: u64, number: &str, state: State, error: Option<&Error>, differences: &[String]) {
         if self.output.json {
             let error = error.map(ToString::to_string);
             self.line(&json!({
@@ -470,7 +477,7 @@ impl Progress {
     }
 
     fn line(&self, line: &Value) {
-        // Whoever reads no more learns the end from the exit code; the upload goes on.
+        // Nobody need read it, as with `heard`.
         let _ = self.output.value(line);
     }
 
