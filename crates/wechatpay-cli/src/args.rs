@@ -380,7 +380,7 @@ pub(crate) struct CodesUpload {
     #[arg(long, conflicts_with = "verify")]
     pub(crate) dry_run: bool,
 
-    /// When all is sent, read the list of uploaded codes back and compare
+    /// When all is sent, read the list of uploaded codes back and compare; there is none for product coupons
     #[arg(long)]
     pub(crate) verify: bool,
 

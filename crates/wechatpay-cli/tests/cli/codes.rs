@@ -307,6 +307,17 @@ fn the_second_interruption_ends_it_at_once_and_nothing_is_lost() {
 }
 
 #[test]
+fn what_cannot_be_listed_is_not_sent_to_be_verified() {
+    let sandbox = Sandbox::start();
+    let file = sandbox.file("codes.txt", "A1\nA2\n");
+    let coupon = ["--product-coupon-id", "1000000013", "--brand-id", "120344", "--stock-id", "1000000013001"];
+    let upload = [&["codes", "upload", "--verify"][..], &coupon, &[file.to_str().unwrap()]].concat();
+    says(&sandbox.run(&upload), 2, "cannot be listed, so leave --verify out; nothing was sent");
+    assert_eq!(sandbox.control("GET", "requests", &Value::Null)["requests"], json!([]));
+    assert!(!sandbox.path("codes.txt.wechatpay-journal").exists());
+}
+
+#[test]
 fn the_exit_code_is_that_of_the_upload_though_nobody_reads() {
     let sandbox = Sandbox::start();
     let (mine, wechat) = (stock(&sandbox, "MERCHANT_UPLOAD", "1"), stock(&sandbox, "WECHATPAY_MODE", "2"));

@@ -29,6 +29,12 @@ const WORTH_A_WORD: Duration = Duration::from_secs(5);
 pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
     let format = format(args)?;
     let (endpoint, target) = target(args);
+    if args.verify && endpoint.listing.is_none() {
+        let id = endpoint.spec.id();
+        return Err(Failure::Usage(format!(
+            "what {id} took cannot be listed, so leave --verify out; nothing was sent"
+        )));
+    }
     if args.dry_run {
         return dry_run(args, format, endpoint, target, output);
     }
