@@ -331,7 +331,8 @@ One invalid line, and nothing is sent: all of them are reported. A code that sta
 
 What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
 
-The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on.
+The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on. While the list
+is read for --verify, the first one ends it.
 
 With --json each event is a line: plan, progress (once a second at most), batch (refused, unknown, or answered oddly),
 retry, waiting, verification, summary. In summary, codes = uploaded + existed + refused + unclear + unknown + not_sent.

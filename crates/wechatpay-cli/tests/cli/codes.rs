@@ -42,8 +42,12 @@ fn ledger(sandbox: &Sandbox) -> Vec<Value> {
 }
 
 fn uploads(sandbox: &Sandbox) -> usize {
-    let path = "requests?operation=busifavor.upload_coupon_codes&limit=10000";
-    sandbox.control("GET", path, &Value::Null)["requests"].as_array().unwrap().len()
+    requests(sandbox, "busifavor.upload_coupon_codes")
+}
+
+fn requests(sandbox: &Sandbox, operation: &str) -> usize {
+    let path = format!("requests?operation={operation}&limit=10000");
+    sandbox.control("GET", &path, &Value::Null)["requests"].as_array().unwrap().len()
 }
 
 fn event<'a>(lines: &'a [Value], name: &str) -> &'a Value {
@@ -352,6 +356,38 @@ fn an_answer_that_says_nothing_is_asked_for_again() {
     // The same number again, and it is known.
     let again = sandbox.run(&upload);
     assert_eq!((again.code, uploads(&sandbox), ledger(&sandbox).len()), (0, 3, 400), "{again:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_ends_the_reading_of_the_list() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        // The first page does not come for a minute.
+        let sandbox = Sandbox::with(&["--fault", "stall;operation=busifavor.list_coupon_codes;nth=1"]);
+        let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+        let file = sandbox.file("codes.txt", lines(300));
+        let upload = ["codes", "upload", "--json", "--verify", "--stock-id", &id, file.to_str().unwrap()];
+        let mut child = sandbox.command(&upload).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while requests(&sandbox, "busifavor.list_coupon_codes") < 1 {
+            assert!(Instant::now() < deadline, "the list is not asked for");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        signal(&child, name);
+        assert_eq!(exit_code(&mut child), code);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert_eq!(
+            (&event(&rest, "summary")["uploaded"], &event(&rest, "summary")["complete"]),
+            (&json!(300), &json!(true))
+        );
+        let error = &rest.last().unwrap()["error"];
+        assert_eq!(error["kind"], "interrupted");
+        assert!(error["message"].as_str().unwrap().contains("was not read to its end"), "{error}");
+        // The same line reads it.
+        let done = sandbox.run(&upload);
+        assert_eq!((done.code, uploads(&sandbox)), (0, 2), "{done:?}");
+    }
 }
 
 #[test]

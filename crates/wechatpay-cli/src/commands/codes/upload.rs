@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -224,14 +224,15 @@ async fn upload(
         wire::download(&client).await?;
     }
     let progress = Progress::new(&journal, *output);
-    let mut finished = interruptible(&uploader, journal, &progress, output).await?;
+    let mut signals = Signals::caught()?;
+    let mut finished = interruptible(&uploader, journal, &progress, &mut signals, output).await?;
     progress.bar.finish_and_clear();
     let verified = match args.verify && !matches!(finished.ended, Ended::Interrupted) {
-        true => verify(&uploader, &mut finished, output).await.map(Some),
+        true => verify(&uploader, &mut finished, &progress, &mut signals, output).await,
         false => Ok(None),
     };
     let told = heard(summary(&finished.journal, output, "summary"));
-    let signal = *progress.signal.lock().unwrap_or_else(PoisonError::into_inner);
+    let signal = *progress.signal();
     let judged =
         judge(finished, verified.as_ref().ok().and_then(Option::as_ref), endpoint.listing.is_some(), path, signal);
     if let (Err(_), Err(failure)) = (&judged, &verified) {
@@ -272,13 +273,13 @@ async fn interruptible(
     uploader: &Uploader<Wire>,
     journal: Journal,
     progress: &Progress,
+    caught: &mut Signals,
     output: &Output,
 ) -> Result<Finished> {
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut caught = Signals::caught()?;
     let signals = async {
         let first = caught.next().await?;
-        *progress.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+        *progress.signal() = Some(first);
         progress.bar.suspend(|| {
             output.hint(format_args!("stopping: calls under way are waited for; interrupt again to stop at once"));
         });
@@ -311,8 +312,32 @@ fn rejection(exit: Exit, kind: &'static str, message: String, next: &str) -> Fai
     Failure::Rejected(Box::new(Rejection { exit, kind, reason, status, code, message, next }))
 }
 
-async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Output) -> Result<Verification> {
-    let found = uploader.verify(&mut finished.journal).await.map_err(|error| match error {
+/// Compares the list of uploaded codes with the journal, unless a signal has come or comes. The first one ends it:
+/// reading leaves nothing behind.
+async fn verify(
+    uploader: &Uploader<Wire>,
+    finished: &mut Finished,
+    progress: &Progress,
+    caught: &mut Signals,
+    output: &Output,
+) -> Result<Option<Verification>> {
+    let before = *progress.signal();
+    let signal = async {
+        match before {
+            Some(signal) => Ok(signal),
+            None => caught.next().await,
+        }
+    };
+    let found = tokio::select! {
+        biased;
+        signal = signal => {
+            *progress.signal() = Some(signal?);
+            finished.ended = Ended::Interrupted;
+            return Ok(None);
+        }
+        found = uploader.verify(&mut finished.journal) => found,
+    };
+    let found = found.map_err(|error| match error {
         UploadError::Listing(_) => {
             Failure::Stopped { by: Box::new(failed(error)), printed: None, resume: Some("run it again".to_owned()) }
         }
@@ -330,7 +355,7 @@ async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Out
             "{listed} codes are listed: {present} of this input, {others} others; {missing} that should be there are not"
         ));
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// What the end of an upload means for the exit code; `lists` says whether what was uploaded can be listed.
@@ -345,7 +370,9 @@ fn judge(
     let report = format!("wechatpay codes report --journal {}", path.display());
     match finished.ended {
         Ended::Interrupted => {
-            let message = format!("interrupted; {} of {} batches are answered", totals.batches_done, totals.batches);
+            let Totals { batches_done, batches, .. } = totals;
+            let unread = if totals.complete() { "; the list of uploaded codes was not read to its end" } else { "" };
+            let message = format!("interrupted; {batches_done} of {batches} batches are answered{unread}");
             return Err(interrupted(signal.unwrap_or(Signal::Interrupt), message));
         }
         Ended::Stopped(error) if !totals.complete() => {
@@ -409,6 +436,10 @@ impl Progress {
         bar.reset_eta();
         bar.set_message("0 refused");
         Self { bar, output, last: Mutex::new(None), signal: Mutex::new(None) }
+    }
+
+    fn signal(&self) -> MutexGuard<'_, Option<Signal>> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, event: &Event<'_>) {
