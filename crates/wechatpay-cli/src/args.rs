@@ -17,7 +17,7 @@ With --json every result is one line of JSON, and so is a failure:
   {\"error\": {\"kind\", \"message\", \"operation\", \"problems\": [text],
     \"violations\": [{\"pointer\", \"rule\", \"message\"}], \"reason\", \"status\", \"code\", \"field\", \"issue\",
     \"retry_after\", \"request_id\", \"authenticated\", \"executed\", \"retry\", \"remedy\",
-    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"printed\", \"next\"}}
+    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"printed\", \"unknown\", \"next\"}}
 What does not apply is left out; `wechatpay call --help` says what each key means.
 
 Exit codes:
@@ -75,6 +75,7 @@ With --json a failure is {\"error\": {…}} on stdout:
   remedy         the documented advice, where there is no doubt which applies
   remedies       every documented row that fits: message, meaning, remedy
   printed        of --all: how many items were printed before it
+  unknown        of `codes upload`: how many codes nobody knows the outcome of; then the exit code is not 1
   next           what to do now";
 
 /// Calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local WeChat Pay to try them against.

@@ -341,6 +341,24 @@ fn the_exit_code_is_that_of_the_upload_though_nobody_reads() {
 }
 
 #[test]
+fn a_refusal_behind_a_lost_answer_leaves_the_outcome_unknown() {
+    let upload = "operation=busifavor.upload_coupon_codes";
+    let (lost, refused) = (format!("lose-reply;{upload};nth=1"), format!("error=403:NOAUTH;{upload};nth=2"));
+    let sandbox = Sandbox::with(&["--fault", &lost, "--fault", &refused]);
+    let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+    let file = sandbox.file("codes.txt", lines(200));
+    let upload = ["codes", "upload", "--json", "--stock-id", &id, file.to_str().unwrap()];
+    let first = sandbox.run(&upload);
+    assert_eq!((first.code, uploads(&sandbox), ledger(&sandbox).len()), (3, 2, 200), "{first:?}");
+    let events = first.json();
+    assert_eq!(event(&events, "summary")["unknown"], 200);
+    let error = &events.last().unwrap()["error"];
+    assert_eq!((&error["code"], &error["unknown"]), (&json!("NOAUTH"), &json!(200)));
+    assert!(error["message"].as_str().unwrap().ends_with("the outcome of 200 codes is unknown"), "{error}");
+    assert_eq!(sandbox.run(&upload).code, 0);
+}
+
+#[test]
 fn an_answer_that_says_nothing_is_asked_for_again() {
     let sandbox = Sandbox::with(&["--fault", "deep-json;operation=busifavor.upload_coupon_codes;nth=2"]);
     let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");

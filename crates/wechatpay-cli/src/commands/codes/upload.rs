@@ -338,9 +338,12 @@ async fn verify(
         found = uploader.verify(&mut finished.journal) => found,
     };
     let found = found.map_err(|error| match error {
-        UploadError::Listing(_) => {
-            Failure::Stopped { by: Box::new(failed(error)), printed: None, resume: Some("run it again".to_owned()) }
-        }
+        UploadError::Listing(_) => Failure::Stopped {
+            by: Box::new(failed(error)),
+            printed: None,
+            unknown: 0,
+            resume: Some("run it again".to_owned()),
+        },
         error => failed(error),
     })?;
     if output.json {
@@ -382,7 +385,8 @@ fn judge(
                 |pause| format!("WeChat Pay asks to wait {} s; after that", pause.as_secs()),
             );
             let resume = Some(format!("{when}, run the same line again; `{report}` says what is left"));
-            return Err(Failure::Stopped { by: Box::new(operation().failed(*error)), printed: None, resume });
+            let (by, unknown) = (Box::new(operation().failed(*error)), totals.unknown);
+            return Err(Failure::Stopped { by, printed: None, unknown, resume });
         }
         Ended::Unclear if !totals.complete() => {
             let message = format!("an answer names no code of its batch, so {} codes are unknown", totals.unknown);
