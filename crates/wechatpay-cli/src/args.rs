@@ -17,7 +17,7 @@ With --json every result is one line of JSON, and so is a failure:
   {\"error\": {\"kind\", \"message\", \"operation\", \"problems\": [text],
     \"violations\": [{\"pointer\", \"rule\", \"message\"}], \"reason\", \"status\", \"code\", \"field\", \"issue\",
     \"retry_after\", \"request_id\", \"authenticated\", \"executed\", \"retry\", \"remedy\",
-    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"printed\", \"next\"}}
+    \"remedies\": [{\"message\", \"meaning\", \"remedy\"}], \"printed\", \"unknown\", \"next\"}}
 What does not apply is left out; `wechatpay call --help` says what each key means.
 
 Exit codes:
@@ -75,6 +75,7 @@ With --json a failure is {\"error\": {…}} on stdout:
   remedy         the documented advice, where there is no doubt which applies
   remedies       every documented row that fits: message, meaning, remedy
   printed        of --all: how many items were printed before it
+  unknown        of `codes upload`: how many codes nobody knows the outcome of; then the exit code is not 1
   next           what to do now";
 
 /// Calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local WeChat Pay to try them against.
@@ -331,13 +332,15 @@ One invalid line, and nothing is sent: all of them are reported. A code that sta
 
 What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
 
-The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on.
+The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on. While the list
+is read for --verify, the first one ends it.
 
 With --json each event is a line: plan, progress (once a second at most), batch (refused, unknown, or answered oddly),
 retry, waiting, verification, summary. In summary, codes = uploaded + existed + refused + unclear + unknown + not_sent.
 
 Exit codes: 0 all codes are there · 1 some were refused · 2 the input or the command line is wrong, nothing was sent ·
-3 the outcome of some is unknown: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
+3 the outcome of some is unknown: run it again, with --verify where answers leave codes out · 4 an answer cannot be
+verified or read: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
 pub(crate) struct CodesUpload {
     /// Stock that takes the codes
     #[arg(long, value_name = "ID")]
@@ -379,7 +382,7 @@ pub(crate) struct CodesUpload {
     #[arg(long, conflicts_with = "verify")]
     pub(crate) dry_run: bool,
 
-    /// When all is sent, read the list of uploaded codes back and compare
+    /// When all is sent, read the list of uploaded codes back and compare; there is none for product coupons
     #[arg(long)]
     pub(crate) verify: bool,
 

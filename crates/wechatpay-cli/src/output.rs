@@ -52,8 +52,8 @@ pub(crate) enum Failure {
     Local(String),
     /// Something came that is not taken: certificates, or a notification.
     Rejected(Box<Rejection>),
-    /// A list was not read to its end, or an upload not done to its end.
-    Stopped { by: Box<Failure>, printed: Option<usize>, resume: Option<String> },
+    /// A list was not read to its end, or an upload not done to its end, which leaves so many codes unknown.
+    Stopped { by: Box<Failure>, printed: Option<usize>, unknown: u64, resume: Option<String> },
     /// Somebody asked the command to stop.
     Interrupted { operation: Operation, signal: Signal, under_way: bool },
     /// Nobody reads the results any more; there is nobody to tell.
@@ -129,6 +129,8 @@ impl Failure {
             Self::Call { error, .. } => exit(error),
             Self::Local(_) => Exit::Local,
             Self::Rejected(rejection) => rejection.exit,
+            // The last call was refused, and what an earlier one did is not known.
+            Self::Stopped { by, unknown: 1.., .. } if by.exit() == Exit::Refused => Exit::Unknown,
             Self::Stopped { by, .. } => by.exit(),
             Self::Interrupted { signal: Signal::Interrupt, .. } => Exit::Interrupted,
             Self::Interrupted { signal: Signal::Terminate, .. } => Exit::Terminated,
@@ -137,7 +139,7 @@ impl Failure {
         }
     }
 
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::Usage(message) | Self::Input(message) | Self::Local(message) => message.clone(),
             Self::Config(problems) => {
@@ -146,6 +148,9 @@ impl Failure {
             }
             Self::Call { operation, error } => call_message(operation, error),
             Self::Rejected(rejection) => rejection.message.clone(),
+            Self::Stopped { by, unknown: unknown @ 1.., .. } => {
+                format!("{}\n  the outcome of {unknown} codes is unknown", by.message())
+            }
             Self::Stopped { by, printed: None, .. } => by.message(),
             Self::Stopped { by, printed: Some(printed), .. } => {
                 let s = if *printed == 1 { " was" } else { "s were" };
@@ -205,7 +210,12 @@ impl Failure {
                 }
                 put("kind", rejection.kind.into())
             }
-            Self::Stopped { printed, .. } => printed.and_then(|printed| put("printed", printed.into())),
+            Self::Stopped { printed, unknown, .. } => {
+                if *unknown > 0 {
+                    put("unknown", (*unknown).into());
+                }
+                printed.and_then(|printed| put("printed", printed.into()))
+            }
             Self::Interrupted { operation, under_way, .. } => {
                 put("operation", operation.name.clone().into());
                 put("executed", if *under_way { "maybe" } else { "no" }.into());

@@ -41,7 +41,8 @@ pub struct Options {
     /// Most calls in a second. Default: what the documents say, else no end to it until WeChat Pay answers 429.
     pub rate: Option<f64>,
     /// How often a call is tried again; refusals for coming too soon do not count. Default: ten attempts within ten
-    /// minutes, half a second to half a minute apart.
+    /// minutes, half a second to half a minute apart. Where WeChat Pay asks for a pause that is longer than the
+    /// deadline, no further call begins.
     pub policy: RetryPolicy,
     /// How long a stock that is being created is waited for. Default ten minutes.
     pub creating: Duration,
@@ -94,6 +95,11 @@ pub enum Event<'a> {
         /// How long.
         pause: Duration,
     },
+    /// All calls wait, because WeChat Pay asked for it.
+    Held {
+        /// How long.
+        pause: Duration,
+    },
 }
 
 /// How an upload ended.
@@ -104,8 +110,12 @@ pub enum Ended {
     Complete,
     /// It was asked to stop; run the same again to go on.
     Interrupted,
-    /// Batches are left that were refused, not sent, or whose outcome is unknown; this is the last reason.
+    /// Batches are left that were refused, not sent, or whose outcome is unknown; this is the reason why no further one
+    /// was sent, or else the last one.
     Stopped(Box<Error>),
+    /// Answers came that name none of the codes of their batches, and no call failed otherwise; run the same again to send
+    /// those batches again, under the same numbers.
+    Unclear,
 }
 
 /// What came of a run of an upload.
@@ -292,8 +302,9 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
         }
         let ended = match last {
             _ if totals.complete() => Ended::Complete,
-            Some(error) if !interrupted => Ended::Stopped(Box::new(error)),
-            _ => Ended::Interrupted,
+            _ if interrupted => Ended::Interrupted,
+            Some(error) => Ended::Stopped(Box::new(error)),
+            None => Ended::Unclear,
         };
         Ok(Finished { ended, journal: journal? })
     }
@@ -357,7 +368,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
     }
 
     fn settled(&mut self, settled: Settled) {
-        let Settled { batch, outcome, error, stopped } = settled;
+        let Settled { batch, outcome, error, stopped, halts } = settled;
         let codes = u32::try_from(batch.codes.len()).unwrap_or(u32::MAX);
         self.totals.count(codes, &batch.before, Sign::Minus);
         self.totals.count(codes, &outcome.progress, Sign::Plus);
@@ -370,16 +381,19 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             totals: self.totals,
             rate: self.calls.pace.rate(),
         });
+        // What ends after the halt is not its reason.
+        if self.halt.is_some() || self.last.is_none() {
+            self.last = error.or(self.last.take());
+        }
         if outcome.progress.state == State::Done {
             self.confirmed = true;
             self.setbacks = 0;
         } else if !stopped {
             self.setbacks += 1;
-            if self.setbacks >= if self.confirmed { PATIENCE } else { 1 } {
+            if halts || self.setbacks >= if self.confirmed { PATIENCE } else { 1 } {
                 self.halt = None;
             }
         }
-        self.last = error.or(self.last.take());
         self.outcomes.put(outcome);
     }
 }
@@ -417,12 +431,16 @@ struct Settled {
     error: Option<Error>,
     /// Whether it would have gone on, had nobody stopped it.
     stopped: bool,
+    /// Whether the others shall not be sent either.
+    halts: bool,
 }
 
 /// What to do after a call that failed.
 enum Next {
     Again(Duration),
     GiveUp,
+    /// The same holds for all other batches.
+    Halt,
 }
 
 impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
@@ -449,6 +467,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
             let next = self.next(&error, began, since, &mut failures);
             match next {
                 Next::GiveUp => return unsettled(batch, progress, Some(error), false),
+                Next::Halt => return Settled { halts: true, ..unsettled(batch, progress, Some(error), false) },
                 Next::Again(pause) => {
                     (self.observe)(&Event::Retrying { batch: batch.index, error: &error, pause });
                     last = Some(error);
@@ -509,15 +528,17 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
 
     fn answered(&self, batch: Batch, progress: Progress, answer: &Answer) -> Settled {
         let reconciled = reconcile(&self.uploader.job.endpoint, answer, &batch.codes, progress.maybe);
-        let progress = Progress {
-            state: State::Done,
-            tally: reconciled.tally,
-            reason: None,
-            differences: reconciled.differences,
-            ..progress
+        let progress = Progress { differences: reconciled.differences, ..progress };
+        let outcome = if reconciled.tally.unclear as usize == batch.codes.len() {
+            // As good as lost: the same number again may say what it did.
+            let reason = Some("the answer names none of its codes".to_owned());
+            let progress = Progress { state: State::Unknown, maybe: true, reason, ..progress };
+            Outcome { batch: batch.index, progress, notes: Vec::new() }
+        } else {
+            let progress = Progress { state: State::Done, tally: reconciled.tally, reason: None, ..progress };
+            Outcome { batch: batch.index, progress, notes: reconciled.notes }
         };
-        let outcome = Outcome { batch: batch.index, progress, notes: reconciled.notes };
-        Settled { batch, outcome, error: None, stopped: false }
+        Settled { batch, outcome, error: None, stopped: false, halts: false }
     }
 
     /// What to do after a call that failed: the protocol's decision, but for two waits that concern all calls.
@@ -531,7 +552,14 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
             }
             if too_soon {
                 self.pace.refused(began);
-                refusal.retry_after.into_iter().for_each(|wait| self.pace.hold(wait));
+                if let Some(pause) = refusal.retry_after {
+                    if pause > policy.deadline {
+                        return Next::Halt;
+                    }
+                    if self.pace.hold(pause) {
+                        (self.observe)(&Event::Held { pause });
+                    }
+                }
             }
         }
         if !too_soon {
@@ -580,5 +608,5 @@ fn unsettled(batch: Batch, progress: Progress, error: Option<Error>, stopped: bo
     let reason = error.as_ref().map(ToString::to_string).or_else(|| progress.reason.clone());
     let progress = Progress { state, reason, ..progress };
     let outcome = Outcome { batch: batch.index, progress, notes: Vec::new() };
-    Settled { batch, outcome, error, stopped }
+    Settled { batch, outcome, error, stopped, halts: false }
 }

@@ -29,6 +29,13 @@ pub enum UploadError {
     Thread(io::Error),
     /// Reading back what was uploaded failed.
     Listing(Error),
+    /// What was read back could not be compared with the input: temporary files could not be written or read.
+    Comparing {
+        /// What the system says.
+        error: io::Error,
+        /// Bytes that had been written.
+        spilled: u64,
+    },
 }
 
 impl fmt::Display for UploadError {
@@ -46,6 +53,12 @@ impl fmt::Display for UploadError {
             Self::Unsupported(what) => f.write_str(what),
             Self::Thread(error) => write!(f, "a thread cannot be started: {error}"),
             Self::Listing(error) => write!(f, "what was uploaded cannot be listed: {error}"),
+            Self::Comparing { error, spilled } => write!(
+                f,
+                "the list of uploaded codes cannot be compared with the input: {error}; nothing of the upload is lost. It \
+                 takes temporary files beside the journal ({spilled} bytes had been written): make room, then verify \
+                 again"
+            ),
         }
     }
 }
@@ -55,7 +68,7 @@ impl std::error::Error for UploadError {
         match self {
             Self::Input(error) => Some(error),
             Self::Journal(error) => Some(error),
-            Self::Sort { error, .. } | Self::Thread(error) => Some(error),
+            Self::Sort { error, .. } | Self::Comparing { error, .. } | Self::Thread(error) => Some(error),
             Self::Invalid(error) | Self::Listing(error) => Some(error),
             Self::Unsupported(_) => None,
         }

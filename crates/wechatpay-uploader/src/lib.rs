@@ -40,9 +40,11 @@
 //!   whole, and the network asks for batches when it has room for them.
 //! * **Answers are reconciled.** A 200 may carry refused codes; each code gets one outcome. A code that exists counts as
 //!   this upload's after a call of its batch may have been executed, else as one that was there before. What of an
-//!   answer does not fit its request is reported and never fatal.
-//! * **The pace is found.** 429 cuts the rate, time without one lets it grow, `Retry-After` is obeyed; a limit of one's own is
-//!   never exceeded. A stock that is still being created is waited for, and asked by one call at a time.
+//!   answer does not fit its request is reported and never fatal; a batch whose answer names none of its codes counts as
+//!   not answered, and is sent again.
+//! * **The pace is found.** 429 cuts the rate, time without one lets it grow, `Retry-After` is obeyed, and ends
+//!   the run where it is longer than a call may take; a limit of one's own is never exceeded. A stock that is still being
+//!   created is waited for, and asked by one call at a time.
 //!
 //! Which operation takes the codes is [data](Endpoint); its limits come from its description.
 

@@ -13,8 +13,10 @@ use wechatpay_protocol::Stamper;
 const CUT: f64 = 0.95;
 /// By which factor the rate grows in a second without a refusal; the second one grows by its square, and so on.
 const GROWTH: f64 = 1.02;
-/// Fewest calls in a second.
+/// Fewest calls in a second after refusals, unless fewer were asked for.
 const LEAST: f64 = 0.5;
+/// One call in a year: whoever asks for fewer wants none.
+const SLOWEST: f64 = 1.0 / 31_536_000.0;
 /// Time in which a call that came late may be made up for.
 const SLACK: Duration = Duration::from_millis(50);
 /// Shortest time after which the rate is judged, unless most calls are refused; a longer one where calls are few.
@@ -77,7 +79,7 @@ impl Pace {
     pub(crate) fn new(stamper: Arc<dyn Stamper>, most: Option<f64>) -> Self {
         let ticks = Ticks(stamper);
         let now = ticks.now();
-        let most = most.map(|most| most.max(LEAST));
+        let most = most.map(|most| most.max(SLOWEST));
         let limiter = most.map(|rate| limiter(rate, &ticks));
         let state = State { most, rate: most, limiter, held: now, epoch: Epoch::new(now), calm: 0 };
         Self { ticks, state: Mutex::new(state) }
@@ -119,11 +121,14 @@ impl Pace {
         }
     }
 
-    /// No call begins for so long.
-    pub(crate) fn hold(&self, time: Duration) {
-        let until = self.ticks.now().saturating_add(time);
+    /// No call begins for so long. Says whether that is news: calls that are refused together ask for one pause.
+    pub(crate) fn hold(&self, time: Duration) -> bool {
+        let now = self.ticks.now();
+        let until = now.saturating_add(time);
         let mut state = self.state();
+        let longer = until.saturating_sub(state.held.max(now));
         state.held = state.held.max(until);
+        longer > time / 2
     }
 
     /// Calls in a second, where there is a limit.
@@ -146,7 +151,7 @@ impl State {
         self.epoch = Epoch::new(now);
         if let (Some(rate), true) = (self.rate, share > 0.0) {
             self.calm = 0;
-            return self.set((rate * (1.0 - share * TRIM)).max(LEAST), ticks);
+            return self.set(rate * (1.0 - share * TRIM), ticks);
         }
         self.calm = (self.calm + 1).min(10);
         if let Some(rate) = self.rate.filter(|rate| self.most.is_none_or(|most| *rate < most)) {
@@ -165,10 +170,11 @@ impl State {
             rate => (f64::from(accepted) / seconds).min(rate.unwrap_or(f64::MAX)) * CUT,
         };
         (self.epoch, self.calm) = (Epoch::new(now), 0);
-        self.set(rate.max(LEAST), ticks);
+        self.set(rate, ticks);
     }
 
     fn set(&mut self, rate: f64, ticks: &Ticks) {
+        let rate = rate.max(self.most.map_or(LEAST, |most| most.min(LEAST)));
         let limiter = limiter(rate, ticks);
         // What a fresh limiter would let through at once is not owed to anybody.
         let _ = limiter.check_n(burst(rate));
@@ -184,7 +190,7 @@ fn burst(rate: f64) -> NonZeroU32 {
 }
 
 fn limiter(rate: f64, ticks: &Ticks) -> Limiter {
-    let period = Duration::from_secs_f64(1.0 / rate.max(LEAST)).max(Duration::from_nanos(1));
+    let period = Duration::from_secs_f64(1.0 / rate.max(SLOWEST)).max(Duration::from_nanos(1));
     let quota = Quota::with_period(period).unwrap_or(Quota::per_second(NonZeroU32::MIN));
     RateLimiter::direct_with_clock(quota.allow_burst(burst(rate)), ticks.clone())
 }
@@ -244,12 +250,26 @@ mod tests {
 
     #[test]
     fn the_rate_that_was_asked_for_is_held_within_two_percent() {
-        for rate in [1.0, 20.0, 100.0, 750.0] {
+        for rate in [0.1, 0.4, 1.0, 20.0, 100.0, 750.0] {
             let clock = Arc::new(Clock::default());
             let pace = Pace::new(clock.clone(), Some(rate));
             let (calls, _) = run(&pace, &clock, 100, |_| true);
             let wanted = rate * 100.0;
             assert!((f64::from(calls) - wanted).abs() <= (wanted * 0.02).max(1.0), "{calls} at {rate}");
+        }
+    }
+
+    #[test]
+    fn refusals_bring_no_rate_above_the_one_that_was_asked_for() {
+        for rate in [f64::MIN_POSITIVE, 0.01, 0.1, 3.0] {
+            let clock = Arc::new(Clock::default());
+            let pace = Pace::new(clock.clone(), Some(rate));
+            let mut call = 0;
+            let (accepted, refused) = run(&pace, &clock, 1_000, |_| {
+                call += 1;
+                call % 2 == 0
+            });
+            assert!(f64::from(accepted + refused) <= 1.0 + rate * 1_000.0, "{accepted} and {refused} at {rate}");
         }
     }
 
@@ -304,10 +324,13 @@ mod tests {
     fn nothing_begins_while_it_is_held() {
         let clock = Arc::new(Clock::default());
         let pace = Pace::new(clock.clone(), None);
-        pace.hold(Duration::from_secs(60));
-        pace.hold(Duration::from_secs(10));
-        assert_eq!(pace.take(), Err(Duration::from_secs(60)));
-        clock.advance(Duration::from_secs(60));
+        assert!(pace.hold(Duration::from_secs(60)));
+        assert!(!pace.hold(Duration::from_secs(10)));
+        assert!(!pace.hold(Duration::from_secs(61)));
+        assert!(!pace.hold(Duration::ZERO));
+        assert_eq!(pace.take(), Err(Duration::from_secs(61)));
+        clock.advance(Duration::from_secs(61));
         assert_eq!(pace.take(), Ok(()));
+        assert!(pace.hold(Duration::from_secs(1)) && pace.hold(Duration::from_secs(600)));
     }
 }

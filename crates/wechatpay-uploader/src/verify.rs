@@ -30,7 +30,7 @@ pub struct Verification {
     pub missing_at: Vec<String>,
     /// Codes that are listed and not of this input.
     pub others: u64,
-    /// Batches whose outcome was unknown and that the list settled.
+    /// Batches that the list settled: of unknown outcome, or with codes that their answer left out.
     pub settled: u64,
 }
 
@@ -44,7 +44,7 @@ const LISTED: u64 = u64::MAX;
 
 impl<T: Transport> Uploader<T> {
     /// Reads the whole list of uploaded codes and compares it with the journal. A batch of unknown outcome whose codes
-    /// are all listed is done.
+    /// are all listed is done; a code that its answer left out and that is listed is uploaded.
     ///
     /// # Errors
     /// There is no such list, it cannot be read to its end, or the input cannot.
@@ -80,15 +80,16 @@ impl<T: Transport> Uploader<T> {
             let answer = reply.map_err(UploadError::Listing)?.value;
             let items = answer.pointer(page.items()).and_then(Value::as_array);
             for code in items.into_iter().flatten().filter_map(|item| item.get(listing.code)?.as_str()) {
-                sorter.push(code.as_bytes(), LISTED).map_err(sort_failed)?;
+                put(sorter, code, LISTED)?;
             }
         }
         Ok(())
     }
 }
 
-fn sort_failed(error: std::io::Error) -> UploadError {
-    UploadError::Sort { error, spilled: 0 }
+fn put(sorter: &mut Sorter, code: &str, number: u64) -> Result<(), UploadError> {
+    let put = sorter.push(code.as_bytes(), number);
+    put.map_err(|error| UploadError::Comparing { error, spilled: sorter.spilled() })
 }
 
 /// Compares the listed codes with those of the input, and settles what can be.
@@ -96,24 +97,26 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
     let size = journal.header().batch.max(1) as u64;
     let mut open = BTreeMap::new();
     each_code(journal, limits, |ordinal, code, state, progress| {
-        if state == CodeState::Unknown {
+        if state == CodeState::Unknown || progress.tally.unclear > 0 {
             open.entry(ordinal / size).or_insert_with(|| (progress.clone(), BTreeSet::new(), 0)).2 += 1;
         }
-        sorter.push(code.as_bytes(), ordinal).map_err(sort_failed)
+        put(&mut sorter, code, ordinal)
     })?;
+    let spilled = sorter.spilled();
+    let failed = |error| UploadError::Comparing { error, spilled };
     let mut found = Verification::default();
-    let (mut absent, mut sorted) = (BTreeSet::new(), sorter.finish().map_err(sort_failed)?);
+    let (mut absent, mut sorted) = (BTreeSet::new(), sorter.finish().map_err(failed)?);
     let (mut recent, view) = (None, journal.view());
-    let mut next = sorted.next().map_err(sort_failed)?;
+    let mut next = sorted.next().map_err(failed)?;
     while let Some((code, number)) = next {
         // All records of one code: perhaps its number in the input, and once for each time that it is listed.
         let (mut ordinal, mut listed) = (None, false);
         let mut take = |number: u64| if number == LISTED { listed = true } else { ordinal = Some(number) };
         take(number);
-        next = sorted.next().map_err(sort_failed)?;
+        next = sorted.next().map_err(failed)?;
         while let Some((_, number)) = next.take_if(|(other, _)| *other == code) {
             take(number);
-            next = sorted.next().map_err(sort_failed)?;
+            next = sorted.next().map_err(failed)?;
         }
         found.listed += u64::from(listed);
         match ordinal {
@@ -133,10 +136,15 @@ fn compare(journal: &mut Journal, limits: Limits, mut sorter: Sorter) -> Result<
             Some(_) => {}
         }
     }
-    let settled: Vec<_> = open.into_iter().filter(|(_, (_, seen, codes))| seen.len() == *codes).collect();
-    found.settled = settled.len() as u64;
-    let outcomes: Vec<_> =
-        settled.into_iter().map(|(batch, (progress, seen, _))| listed(batch, progress, seen.len())).collect();
+    let mut outcomes = Vec::new();
+    for (batch, (progress, seen, codes)) in open {
+        if progress.state == State::Done {
+            outcomes.extend(cleared(batch, progress, view.notes(batch)?, |at| seen.contains(&(batch * size + at))));
+        } else if seen.len() == codes {
+            outcomes.push(listed(batch, progress, seen.len()));
+        }
+    }
+    found.settled = outcomes.len() as u64;
     journal.commit(&[], &outcomes)?;
     if !absent.is_empty() {
         found.missing_at = places(journal, limits, &absent)?;
@@ -165,6 +173,23 @@ fn listed(batch: u64, progress: Progress, codes: usize) -> Outcome {
     let notes = (0..codes).map(|position| (position, note.clone())).collect();
     let tally = Tally { uploaded: codes, ..Tally::default() };
     Outcome { batch, progress: Progress { state: State::Done, tally, reason: None, ..progress }, notes }
+}
+
+/// A batch with listed codes that its answer left out, if there is one.
+fn cleared(
+    batch: u64,
+    mut progress: Progress,
+    notes: HashMap<u32, Note>,
+    listed: impl Fn(u64) -> bool,
+) -> Option<Outcome> {
+    let unclear = |(at, note): &(u32, Note)| note.state == CodeState::Unclear && listed(u64::from(*at));
+    let reason = "found in the list of uploaded codes; the answer did not name it";
+    let note = Note { state: CodeState::Uploaded, reason: Some(reason.to_owned()) };
+    let notes: Vec<_> = notes.into_iter().filter(unclear).map(|(at, _)| (at, note.clone())).collect();
+    let count = u32::try_from(notes.len()).unwrap_or(u32::MAX);
+    progress.tally.unclear = progress.tally.unclear.saturating_sub(count);
+    progress.tally.uploaded += count;
+    (count > 0).then_some(Outcome { batch, progress, notes })
 }
 
 /// Every distinct code of the input with its number, from 0, and what became of it.

@@ -42,8 +42,12 @@ fn ledger(sandbox: &Sandbox) -> Vec<Value> {
 }
 
 fn uploads(sandbox: &Sandbox) -> usize {
-    let path = "requests?operation=busifavor.upload_coupon_codes&limit=10000";
-    sandbox.control("GET", path, &Value::Null)["requests"].as_array().unwrap().len()
+    requests(sandbox, "busifavor.upload_coupon_codes")
+}
+
+fn requests(sandbox: &Sandbox, operation: &str) -> usize {
+    let path = format!("requests?operation={operation}&limit=10000");
+    sandbox.control("GET", &path, &Value::Null)["requests"].as_array().unwrap().len()
 }
 
 fn event<'a>(lines: &'a [Value], name: &str) -> &'a Value {
@@ -303,6 +307,104 @@ fn the_second_interruption_ends_it_at_once_and_nothing_is_lost() {
         // One batch was sent twice, under one number.
         assert_eq!((ledger(&sandbox).len(), uploads(&sandbox)), (4000, 21));
         assert!(ledger(&sandbox).iter().all(|entry| entry["count"] == 1));
+    }
+}
+
+#[test]
+fn what_cannot_be_listed_is_not_sent_to_be_verified() {
+    let sandbox = Sandbox::start();
+    let file = sandbox.file("codes.txt", "A1\nA2\n");
+    let coupon = ["--product-coupon-id", "1000000013", "--brand-id", "120344", "--stock-id", "1000000013001"];
+    let upload = [&["codes", "upload", "--verify"][..], &coupon, &[file.to_str().unwrap()]].concat();
+    says(&sandbox.run(&upload), 2, "cannot be listed, so leave --verify out; nothing was sent");
+    assert_eq!(sandbox.control("GET", "requests", &Value::Null)["requests"], json!([]));
+    assert!(!sandbox.path("codes.txt.wechatpay-journal").exists());
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_upload_though_nobody_reads() {
+    let sandbox = Sandbox::start();
+    let (mine, wechat) = (stock(&sandbox, "MERCHANT_UPLOAD", "1"), stock(&sandbox, "WECHATPAY_MODE", "2"));
+    for (case, format) in [("people", &[][..]), ("machines", &["--json"])] {
+        for (id, code, sent) in [(&mine, 0, 300), (&wechat, 1, 0), (&"98065001".to_owned(), 1, 0)] {
+            let count = ledger(&sandbox).len();
+            let text: String = (0..300).map(|number| format!("{case} {number}\n")).collect();
+            let file = sandbox.file(&format!("{case}-{id}.txt"), text);
+            let upload = ["codes", "upload", "--verify", "--stock-id", id, file.to_str().unwrap()];
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut command = sandbox.command(&[&upload[..], format].concat());
+            let status = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).status().unwrap();
+            assert_eq!((status.code(), ledger(&sandbox).len() - count), (Some(code), sent), "{case} {id}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_behind_a_lost_answer_leaves_the_outcome_unknown() {
+    let upload = "operation=busifavor.upload_coupon_codes";
+    let (lost, refused) = (format!("lose-reply;{upload};nth=1"), format!("error=403:NOAUTH;{upload};nth=2"));
+    let sandbox = Sandbox::with(&["--fault", &lost, "--fault", &refused]);
+    let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+    let file = sandbox.file("codes.txt", lines(200));
+    let upload = ["codes", "upload", "--json", "--stock-id", &id, file.to_str().unwrap()];
+    let first = sandbox.run(&upload);
+    assert_eq!((first.code, uploads(&sandbox), ledger(&sandbox).len()), (3, 2, 200), "{first:?}");
+    let events = first.json();
+    assert_eq!(event(&events, "summary")["unknown"], 200);
+    let error = &events.last().unwrap()["error"];
+    assert_eq!((&error["code"], &error["unknown"]), (&json!("NOAUTH"), &json!(200)));
+    assert!(error["message"].as_str().unwrap().ends_with("the outcome of 200 codes is unknown"), "{error}");
+    assert_eq!(sandbox.run(&upload).code, 0);
+}
+
+#[test]
+fn an_answer_that_says_nothing_is_asked_for_again() {
+    let sandbox = Sandbox::with(&["--fault", "deep-json;operation=busifavor.upload_coupon_codes;nth=2"]);
+    let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+    let file = sandbox.file("codes.txt", lines(400));
+    let upload = ["codes", "upload", "--json", "--stock-id", &id, file.to_str().unwrap()];
+    let first = sandbox.run(&upload);
+    assert_eq!(first.code, 3, "{first:?}");
+    let events = first.json();
+    let summary = event(&events, "summary");
+    assert_eq!((&summary["uploaded"], &summary["unknown"], &summary["unclear"]), (&json!(200), &json!(200), &json!(0)));
+    let error = &events.last().unwrap()["error"];
+    assert_eq!((&error["kind"], error["next"].as_str().unwrap().contains("same line")), (&json!("unclear"), true));
+    // The same number again, and it is known.
+    let again = sandbox.run(&upload);
+    assert_eq!((again.code, uploads(&sandbox), ledger(&sandbox).len()), (0, 3, 400), "{again:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interruption_ends_the_reading_of_the_list() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        // The first page does not come for a minute.
+        let sandbox = Sandbox::with(&["--fault", "stall;operation=busifavor.list_coupon_codes;nth=1"]);
+        let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+        let file = sandbox.file("codes.txt", lines(300));
+        let upload = ["codes", "upload", "--json", "--verify", "--stock-id", &id, file.to_str().unwrap()];
+        let mut child = sandbox.command(&upload).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while requests(&sandbox, "busifavor.list_coupon_codes") < 1 {
+            assert!(Instant::now() < deadline, "the list is not asked for");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        signal(&child, name);
+        assert_eq!(exit_code(&mut child), code);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let rest: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        assert_eq!(
+            (&event(&rest, "summary")["uploaded"], &event(&rest, "summary")["complete"]),
+            (&json!(300), &json!(true))
+        );
+        let error = &rest.last().unwrap()["error"];
+        assert_eq!(error["kind"], "interrupted");
+        assert!(error["message"].as_str().unwrap().contains("was not read to its end"), "{error}");
+        // The same line reads it.
+        let done = sandbox.run(&upload);
+        assert_eq!((done.code, uploads(&sandbox)), (0, 2), "{done:?}");
     }
 }
 

@@ -73,6 +73,8 @@ pub(super) enum Wrong {
     Unreached,
     /// Refused, and not acted upon.
     Refused(u16, &'static str),
+    /// Refused for coming too soon, with so many seconds in `Retry-After`.
+    TooSoon(u64),
     /// Acted upon, and answered with this instead.
     Garbled(Value),
 }
@@ -211,6 +213,11 @@ impl Transport for Fake {
         match wrong {
             Some(Wrong::Unreached) => Err(TransportError::new(TransportErrorKind::Connect, "refused")),
             Some(Wrong::Refused(status, code)) => Ok(answer(status, &json!({"code": code, "message": "no"}))),
+            Some(Wrong::TooSoon(seconds)) => {
+                let mut answer = answer(429, &json!({"code": "FREQUENCY_LIMITED", "message": "no"}));
+                answer.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+                Ok(answer)
+            }
             Some(Wrong::Lost) => {
                 self.act(&body);
                 Err(lost())

@@ -5,7 +5,8 @@ use crate::{CodeState, Ended, Endpoint, Event, Journal, JournalError, State, Upl
 use serde_json::json;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use wechatpay_protocol::Error;
+use std::time::Duration;
+use wechatpay_protocol::{Error, Stamper};
 
 fn states(journal: &Journal) -> Vec<(String, CodeState, Option<String>)> {
     let mut rows = Vec::new();
@@ -69,6 +70,52 @@ fn a_stock_that_is_being_created_is_waited_for_by_one_call_at_a_time() {
     assert!(matches!(&finished.ended, Ended::Stopped(error) if error.code() == Some("STATEMENT_CREATING")));
     assert!((9..20).contains(&fake.calls()), "{}", fake.calls());
     assert_eq!(finished.journal.totals().not_sent, 2_000);
+}
+
+#[test]
+fn a_pause_that_wechat_pay_asks_for_is_told_and_one_that_is_too_long_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(4_000);
+    let input = input(folder.path(), &codes);
+    // Four calls are refused at the same time; later one is, for longer.
+    let fake = Fake::new(|call, _| match call {
+        3..=6 => Some(Wrong::TooSoon(60)),
+        10 => Some(Wrong::TooSoon(300)),
+        _ => None,
+    });
+    let uploader = fake.uploader();
+    let journal = uploader.job().open(&input, &folder.path().join("journal")).unwrap();
+    let told = Mutex::new(Vec::new());
+    let run = uploader.run(journal, std::future::pending(), |event: &Event<'_>| {
+        if let Event::Held { pause } = event {
+            told.lock().unwrap().push(pause.as_secs());
+        }
+    });
+    assert!(matches!(futures_executor(run).unwrap().ended, Ended::Complete));
+    // The clock goes on with each pause, so those at the same time are told one by one here.
+    let mut told = told.into_inner().unwrap();
+    told.dedup();
+    assert_eq!(told, [60, 300]);
+    fake.holds(&codes);
+
+    for seconds in [601, 86_400, u64::MAX] {
+        let fake = Fake::new(move |call, _| (call == 3).then_some(Wrong::TooSoon(seconds)));
+        let path = folder.path().join(seconds.to_string());
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        let finished = fake.run(journal).unwrap();
+        let Ended::Stopped(error) = &finished.ended else { panic!("{:?}", finished.ended) };
+        let Error::Api(refusal) = &**error else { panic!("{error}") };
+        assert_eq!((refusal.status, refusal.retry_after), (429, Some(Duration::from_secs(seconds))));
+        // What was under way has ended, nothing has waited, and nothing is in doubt.
+        let totals = finished.journal.totals();
+        assert!(fake.calls() < 12 && totals.not_sent >= 1_600 && totals.unknown == 0, "{totals:?}");
+        assert!(fake.clock.monotonic() < Duration::from_secs(60));
+        drop(finished);
+        fake.plot(|_, _| None);
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        assert!(matches!(fake.run(journal).unwrap().ended, Ended::Complete));
+        fake.holds(&codes);
+    }
 }
 
 #[test]
@@ -199,6 +246,69 @@ fn an_answer_that_does_not_fit_is_reported_and_not_fatal() {
 }
 
 #[test]
+fn an_answer_that_names_no_code_leaves_the_batch_to_be_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(400);
+    let input = input(folder.path(), &codes);
+    for (name, instead) in [
+        ("nothing", json!({})),
+        ("other fields", json!({"a": {"total_count": 200}})),
+        ("a list", json!([["code"]])),
+        ("a number alone", json!({"total_count": 200})),
+        ("others", json!({"total_count": 200, "success_count": 1, "success_codes": ["other"]})),
+    ] {
+        let path = folder.path().join(name);
+        let fake = Fake::new(move |_, _| Some(Wrong::Garbled(instead.clone())));
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        let finished = fake.run(journal).unwrap();
+        assert!(matches!(finished.ended, Ended::Unclear), "{name}: {:?}", finished.ended);
+        let totals = finished.journal.totals();
+        // It is the first one, so no other is sent.
+        assert_eq!((totals.unknown, totals.not_sent, totals.unclear, fake.calls()), (200, 200, 0, 1), "{name}");
+        let (_, state, reason) = states(&finished.journal)[0].clone();
+        assert_eq!((state, reason.as_deref()), (CodeState::Unknown, Some("the answer names none of its codes")));
+        drop(finished);
+        // The same number again, and the answer says what it did.
+        fake.plot(|_, _| None);
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        let finished = fake.run(journal).unwrap();
+        let totals = finished.journal.totals();
+        assert!(matches!(finished.ended, Ended::Complete) && totals.balances(), "{name}");
+        assert_eq!((totals.uploaded, totals.differences, fake.calls()), (400, 0, 3), "{name}");
+        fake.holds(&codes);
+    }
+}
+
+#[test]
+fn the_list_of_uploaded_codes_settles_what_an_answer_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(600);
+    let input = input(folder.path(), &codes);
+    let few = json!({"total_count": 200, "success_count": 1, "success_codes": [codes[0]],
+        "fail_codes": [{"coupon_code": codes[1], "code": "LENGTH_LIMIT", "message": "long"}]});
+    let fake = Fake::new(move |_, number| number.ends_with("000000").then(|| Wrong::Garbled(few.clone())));
+    let uploader = fake.uploader();
+    let journal = uploader.job().open(&input, &folder.path().join("journal")).unwrap();
+    let mut finished = fake.run(journal).unwrap();
+    assert!(matches!(finished.ended, Ended::Complete));
+    fake.state.lock().unwrap().codes.remove(&codes[7]);
+    let mut verify = |settled: u64| {
+        let found = futures_executor(uploader.verify(&mut finished.journal)).unwrap();
+        assert_eq!((found.listed, found.present, found.missing, found.settled), (599, 599, 0, settled));
+        let totals = finished.journal.totals();
+        // What is not listed stays in doubt, and a refusal is one.
+        assert_eq!((totals.uploaded, totals.refused, totals.unclear), (598, 1, 1));
+        assert!(totals.balances());
+        states(&finished.journal)
+    };
+    let rows = verify(1);
+    assert_eq!((rows[0].1, rows[1].1, rows[7].1), (CodeState::Uploaded, CodeState::Refused, CodeState::Unclear));
+    assert_eq!(rows[2].1, CodeState::Uploaded);
+    assert!(rows[2].2.as_deref().unwrap().contains("list"));
+    assert_eq!(verify(0), rows);
+}
+
+#[test]
 fn an_upload_that_is_asked_to_stop_ends_what_is_under_way_and_can_be_taken_up() {
     let folder = tempfile::tempdir().unwrap();
     let codes = codes(20_000);
@@ -229,7 +339,7 @@ fn an_upload_that_is_asked_to_stop_ends_what_is_under_way_and_can_be_taken_up() 
         match finished.ended {
             Ended::Interrupted => assert!((21..40).contains(&settled.load(Ordering::SeqCst))),
             Ended::Complete => break,
-            Ended::Stopped(error) => panic!("{error}"),
+            other => panic!("{other:?}"),
         }
     }
     assert!(runs > 2, "{runs}");
@@ -315,4 +425,21 @@ fn the_list_of_uploaded_codes_tells_what_is_missing_and_settles_what_was_unknown
     let totals = finished.journal.totals();
     assert_eq!((totals.uploaded, totals.unknown), (600, 0));
     assert!(states(&finished.journal)[200].2.as_deref().unwrap().contains("list"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_comparison_without_room_says_nothing_about_the_upload() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    // More than is sorted in memory.
+    let codes: Vec<_> = (0..160_000).map(|number| format!("{number:032}")).collect();
+    let input = input(folder.path(), &codes);
+    let fake = Fake::new(|_, _| None);
+    let uploader = fake.uploader();
+    let mut journal = uploader.job().open(&input, &place.path().join("journal")).unwrap();
+    place.close().unwrap();
+    let error = futures_executor(uploader.verify(&mut journal)).unwrap_err();
+    assert!(matches!(error, UploadError::Comparing { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("nothing of the upload is lost") && !said.contains("nothing was sent"), "{said}");
 }

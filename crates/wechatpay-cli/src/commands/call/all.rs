@@ -72,5 +72,5 @@ fn stopped(by: Failure, page: &Page, printed: usize, offset: i64) -> Failure {
         }
         _ => format!("to go on from there, run the same again with {}={offset}", page.offset()),
     };
-    Failure::Stopped { by: Box::new(by), printed: Some(printed), resume: Some(resume) }
+    Failure::Stopped { by: Box::new(by), printed: Some(printed), unknown: 0, resume: Some(resume) }
 }

@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
+use wechatpay_protocol::Error;
 use wechatpay_protocol::retry::Sleep;
 use wechatpay_uploader::{
     Ended, Endpoint, Event, Finished, Format, Input, Job, Journal, Options, Source, State, Totals, UploadError,
@@ -22,10 +23,18 @@ use wechatpay_uploader::{
 
 /// Time between two lines of progress with `--json`.
 const BEAT: Duration = Duration::from_secs(1);
+/// Shortest pause that people are told of.
+const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
     let format = format(args)?;
     let (endpoint, target) = target(args);
+    if args.verify && endpoint.listing.is_none() {
+        let id = endpoint.spec.id();
+        return Err(Failure::Usage(format!(
+            "what {id} took cannot be listed, so leave --verify out; nothing was sent"
+        )));
+    }
     if args.dry_run {
         return dry_run(args, format, endpoint, target, output);
     }
@@ -210,19 +219,34 @@ async fn upload(
     let sleep = |time: Duration| -> Sleep { Box::pin(tokio::time::sleep(time)) };
     let uploader = Uploader::new(client.clone(), endpoint, target, sleep).with_options(options);
     let journal = uploader.job().open(input, path).map_err(failed)?;
-    announce(&journal, path, output)?;
+    heard(announce(&journal, path, output))?;
     if downloads && !journal.totals().complete() {
         wire::download(&client).await?;
     }
     let progress = Progress::new(&journal, *output);
-    let mut finished = interruptible(&uploader, journal, &progress, output).await?;
+    let mut signals = Signals::caught()?;
+    let mut finished = interruptible(&uploader, journal, &progress, &mut signals, output).await?;
     progress.bar.finish_and_clear();
     let verified = match args.verify && !matches!(finished.ended, Ended::Interrupted) {
-        true => Some(verify(&uploader, &mut finished, output).await?),
-        false => None,
+        true => verify(&uploader, &mut finished, &progress, &mut signals, output).await,
+        false => Ok(None),
     };
-    summary(&finished.journal, output, "summary")?;
-    judge(finished, verified, path, *progress.signal.lock().unwrap_or_else(PoisonError::into_inner))
+    let told = heard(summary(&finished.journal, output, "summary"));
+    let signal = *progress.signal();
+    let judged =
+        judge(finished, verified.as_ref().ok().and_then(Option::as_ref), endpoint.listing.is_some(), path, signal);
+    if let (Err(_), Err(failure)) = (&judged, &verified) {
+        output.hint(format_args!("nothing was compared with the list: {}", failure.message()));
+    }
+    judged.and(verified).and(told)
+}
+
+/// Whoever reads no more learns the end from the exit code: what was to be done is done all the same.
+fn heard(told: Result) -> Result {
+    match told {
+        Err(Failure::Unread) => Ok(()),
+        told => told,
+    }
 }
 
 /// Says what is going to be done.
@@ -249,13 +273,13 @@ async fn interruptible(
     uploader: &Uploader<Wire>,
     journal: Journal,
     progress: &Progress,
+    caught: &mut Signals,
     output: &Output,
 ) -> Result<Finished> {
     let (stop, stopped) = oneshot::channel::<()>();
-    let mut caught = Signals::caught()?;
     let signals = async {
         let first = caught.next().await?;
-        *progress.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(first);
+        *progress.signal() = Some(first);
         progress.bar.suspend(|| {
             output.hint(format_args!("stopping: calls under way are waited for; interrupt again to stop at once"));
         });
@@ -288,11 +312,38 @@ fn rejection(exit: Exit, kind: &'static str, message: String, next: &str) -> Fai
     Failure::Rejected(Box::new(Rejection { exit, kind, reason, status, code, message, next }))
 }
 
-async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Output) -> Result<Verification> {
-    let found = uploader.verify(&mut finished.journal).await.map_err(|error| match error {
-        UploadError::Listing(_) => {
-            Failure::Stopped { by: Box::new(failed(error)), printed: None, resume: Some("run it again".to_owned()) }
+/// Compares the list of uploaded codes with the journal, unless a signal has come or comes. The first one ends it:
+/// reading leaves nothing behind.
+async fn verify(
+    uploader: &Uploader<Wire>,
+    finished: &mut Finished,
+    progress: &Progress,
+    caught: &mut Signals,
+    output: &Output,
+) -> Result<Option<Verification>> {
+    let before = *progress.signal();
+    let signal = async {
+        match before {
+            Some(signal) => Ok(signal),
+            None => caught.next().await,
         }
+    };
+    let found = tokio::select! {
+        biased;
+        signal = signal => {
+            *progress.signal() = Some(signal?);
+            finished.ended = Ended::Interrupted;
+            return Ok(None);
+        }
+        found = uploader.verify(&mut finished.journal) => found,
+    };
+    let found = found.map_err(|error| match error {
+        UploadError::Listing(_) => Failure::Stopped {
+            by: Box::new(failed(error)),
+            printed: None,
+            unknown: 0,
+            resume: Some("run it again".to_owned()),
+        },
         error => failed(error),
     })?;
     if output.json {
@@ -300,40 +351,65 @@ async fn verify(uploader: &Uploader<Wire>, finished: &mut Finished, output: &Out
         if let Some(line) = line.as_object_mut() {
             line.insert("event".to_owned(), "verification".into());
         }
-        output.value(&line)?;
+        heard(output.value(&line))?;
     } else {
         let Verification { listed, present, missing, others, .. } = found;
         output.hint(format_args!(
             "{listed} codes are listed: {present} of this input, {others} others; {missing} that should be there are not"
         ));
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
-/// What the end of an upload means for the exit code.
-fn judge(finished: Finished, verified: Option<Verification>, path: &Path, signal: Option<Signal>) -> Result {
+/// What the end of an upload means for the exit code; `lists` says whether what was uploaded can be listed.
+fn judge(
+    finished: Finished,
+    verified: Option<&Verification>,
+    lists: bool,
+    path: &Path,
+    signal: Option<Signal>,
+) -> Result {
     let totals = finished.journal.totals();
     let report = format!("wechatpay codes report --journal {}", path.display());
     match finished.ended {
         Ended::Interrupted => {
-            let message = format!("interrupted; {} of {} batches are answered", totals.batches_done, totals.batches);
+            let Totals { batches_done, batches, .. } = totals;
+            let unread = if totals.complete() { "; the list of uploaded codes was not read to its end" } else { "" };
+            let message = format!("interrupted; {batches_done} of {batches} batches are answered{unread}");
             return Err(interrupted(signal.unwrap_or(Signal::Interrupt), message));
         }
         Ended::Stopped(error) if !totals.complete() => {
-            let resume =
-                Some(format!("when the cause is removed, run the same line again; `{report}` says what is left"));
-            return Err(Failure::Stopped { by: Box::new(operation().failed(*error)), printed: None, resume });
+            let pause = if let Error::Api(refusal) = &*error { refusal.retry_after } else { None };
+            let when = pause.map_or_else(
+                || "when the cause is removed".to_owned(),
+                |pause| format!("WeChat Pay asks to wait {} s; after that", pause.as_secs()),
+            );
+            let resume = Some(format!("{when}, run the same line again; `{report}` says what is left"));
+            let (by, unknown) = (Box::new(operation().failed(*error)), totals.unknown);
+            return Err(Failure::Stopped { by, printed: None, unknown, resume });
+        }
+        Ended::Unclear if !totals.complete() => {
+            let message = format!("an answer names no code of its batch, so {} codes are unknown", totals.unknown);
+            let list = if lists { ", and with --verify the list may tell" } else { "" };
+            let next = format!("run the same line again: it has one effect{list}; `{report}` says what is left");
+            return Err(rejection(Exit::Unknown, "unclear", message, &next));
         }
         _ => {}
     }
-    let next = format!("`{report}` names each, and why");
+    if totals.unclear > 0 {
+        let Totals { unclear, refused, codes, .. } = totals;
+        let others = if refused > 0 { format!("; {refused} were refused") } else { String::new() };
+        let message = format!("the answers do not name {unclear} of {codes} codes{others}");
+        let next = match (verified, lists) {
+            (None, true) => format!("run the same line with --verify: the list may name them; `{report}` names each"),
+            _ => format!("`{report}` names each; upload them once more, as a file of their own: what is there is told"),
+        };
+        return Err(rejection(Exit::Unknown, "unclear", message, &next));
+    }
     if totals.refused > 0 {
         let message = format!("{} of {} codes were refused", totals.refused, totals.codes);
+        let next = format!("`{report}` names each, and why");
         return Err(rejection(Exit::Refused, "refused", message, &next));
-    }
-    if totals.unclear > 0 {
-        let message = format!("the answers do not name {} of {} codes", totals.unclear, totals.codes);
-        return Err(rejection(Exit::Unknown, "unclear", message, &next));
     }
     if let Some(found) = verified.filter(|found| found.missing > 0) {
         let places = found.missing_at.join(", ");
@@ -364,6 +440,10 @@ impl Progress {
         bar.reset_eta();
         bar.set_message("0 refused");
         Self { bar, output, last: Mutex::new(None), signal: Mutex::new(None) }
+    }
+
+    fn signal(&self) -> MutexGuard<'_, Option<Signal>> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, event: &Event<'_>) {
@@ -403,19 +483,20 @@ impl Progress {
                     self.hint(&format!("the stock is still being created; asking again in {seconds} s"));
                 }
             }
+            Event::Held { pause } => {
+                let seconds = pause.as_secs();
+                if self.output.json {
+                    self.line(&json!({ "event": "waiting", "reason": "retry_after", "seconds": seconds }));
+                } else if *pause >= WORTH_A_WORD {
+                    self.hint(&format!("WeChat Pay asks for a pause of {seconds} s; no call begins before"));
+                }
+            }
             _ => {}
         }
     }
 
     /// A batch that did not simply go through.
-    fn odd(
-        &self,
-        batch: u64,
-        number: &str,
-        state: State,
-        error: Option<&wechatpay_protocol::Error>,
-        differences: &[String],
-    ) {
+    fn odd(&self, batch: u64, number: &str, state: State, error: Option<&Error>, differences: &[String]) {
         if self.output.json {
             let error = error.map(ToString::to_string);
             self.line(&json!({
@@ -437,7 +518,7 @@ impl Progress {
     }
 
     fn line(&self, line: &Value) {
-        // Whoever reads no more learns the end from the exit code; the upload goes on.
+        // Nobody need read it, as with `heard`.
         let _ = self.output.value(line);
     }
 
