@@ -329,7 +329,8 @@ code. Lines end with LF or CRLF, empty lines are passed over. Each code has 1 to
 that of a product coupon 1 to 40 of 0-9 A-Z a-z - _.
 One invalid line, and nothing is sent: all of them are reported. A code that stands there twice is sent once.
 
-What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
+What stdin holds is kept in JOURNAL.input, which only its owner can read and which is never replaced. To go on without the
+pipe, name that file. A run that is killed before stdin ends leaves JOURNAL.input.*, of which nothing was sent.
 
 The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on.
 

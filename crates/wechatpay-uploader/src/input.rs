@@ -3,18 +3,19 @@
 //! A line ends with a line feed, or with carriage return and line feed. Empty lines are passed over and counted.
 
 use crate::endpoint::Limits;
+use crate::plan::digest;
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that are read at once.
-const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 64 << 10;
 /// Bytes of a line that are kept; it is read on to its end, whatever its length.
 const KEPT: usize = 1024;
 /// Most bytes of a row of CSV: more of it would have to be held in memory.
@@ -50,34 +51,6 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self { name: path.display().to_string(), path }
-    }
-
-    /// Keeps what a stream holds in a file that only its owner can read, for streams cannot be read again. Replaces
-    /// the file.
-    ///
-    /// # Errors
-    /// The stream cannot be read, or the file not be written.
-    pub fn spool(mut stream: impl Read, path: impl Into<PathBuf>, name: &str) -> Result<Self, InputError> {
-        let path = path.into();
-        let shown = path.display().to_string();
-        let failed = |problem: io::Error| InputError::unreadable(&shown, format!("cannot be written: {problem}"));
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(failed)?;
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let count = match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(InputError::unreadable(name, format!("cannot be read: {error}"))),
-            };
-            file.write_all(buffer.get(..count).unwrap_or_default()).map_err(failed)?;
-        }
-        file.sync_all().map_err(failed)?;
-        Ok(Self { path, name: name.to_owned() })
     }
 }
 
@@ -291,6 +264,11 @@ impl Reader {
     /// What messages call a file.
     pub(crate) fn name(&self, file: u16) -> &str {
         self.input.sources.get(usize::from(file)).map_or("", |source| &source.name)
+    }
+
+    /// Digest of what was read; the reader is one with `hashing`, and has come to the end.
+    pub(crate) fn digest(&self) -> String {
+        digest(&self.input.format, self.seen.iter().map(|seen| seen.sha256.as_str()))
     }
 
     /// The next line that is not empty; `None` after the last.

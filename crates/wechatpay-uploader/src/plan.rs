@@ -3,7 +3,7 @@
 
 use crate::codes::Codes;
 use crate::endpoint::Limits;
-use crate::input::{Entry, Input, InputError, Place, Reader, hex};
+use crate::input::{Entry, Format, Input, InputError, Place, Reader, hex};
 use crate::journal::JournalError;
 use crate::sort::{Sorted, Sorter};
 use sha2::{Digest as _, Sha256};
@@ -56,7 +56,7 @@ pub(crate) fn survey(input: &Input, limits: Limits, folder: &Path) -> Result<Sur
         let names = input.sources.iter().map(|source| source.name.clone()).collect();
         return Err(InputError::Empty { names }.into());
     }
-    Ok(Survey { digest: digest(input, &reader), reader, duplicates, codes })
+    Ok(Survey { digest: reader.digest(), reader, duplicates, codes })
 }
 
 /// A place as messages name it.
@@ -68,15 +68,16 @@ pub(crate) fn shown(reader: &Reader, place: Place) -> String {
 pub(crate) fn digest_of(input: &Input, limits: Limits) -> Result<(String, Reader), InputError> {
     let mut reader = Reader::new(input, limits, true)?;
     while reader.next()?.is_some() {}
-    Ok((digest(input, &reader), reader))
+    Ok((reader.digest(), reader))
 }
 
-fn digest(input: &Input, reader: &Reader) -> String {
+/// The digest of an input: of how its files are read, and of what they hold.
+pub(crate) fn digest<'a>(format: &Format, sha256s: impl IntoIterator<Item = &'a str>) -> String {
     let mut sha256 = Sha256::new();
-    let format = serde_json::to_string(&input.format).unwrap_or_default();
+    let format = serde_json::to_string(format).unwrap_or_default();
     sha256.update(format!("wechatpay-uploader 1\n{format}\n"));
-    for seen in &reader.seen {
-        sha256.update(format!("{}\n", seen.sha256));
+    for file in sha256s {
+        sha256.update(format!("{file}\n"));
     }
     hex(&sha256.finalize())
 }
