@@ -63,6 +63,13 @@ pub struct Input {
     pub format: Format,
 }
 
+impl Input {
+    /// What messages call the files.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.sources.iter().map(|source| source.name.clone()).collect()
+    }
+}
+
 /// Where a code stands: its file, and the line on which it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -163,6 +170,11 @@ pub enum InputError {
         /// What was read.
         names: Vec<String>,
     },
+    /// A second reading found something else than the first.
+    Changed {
+        /// What was read.
+        names: Vec<String>,
+    },
     /// What cannot be asked for.
     Unsupported(String),
 }
@@ -190,6 +202,11 @@ impl fmt::Display for InputError {
                 }
             }
             Self::Empty { names } => write!(f, "{}: there is no code in it; nothing was sent", names.join(", ")),
+            Self::Changed { names } => write!(
+                f,
+                "{}: changed while it was read, so nothing was sent; run the same again when nobody writes to it",
+                names.join(", ")
+            ),
             Self::Unsupported(what) => f.write_str(what),
         }
     }
@@ -219,6 +236,8 @@ pub(crate) struct Reader {
     input: Input,
     limits: Limits,
     hashing: bool,
+    /// The digest that must come out.
+    surveyed: Option<String>,
     next: usize,
     open: Option<Open>,
     /// The code, or as much of a line as is kept.
@@ -252,6 +271,7 @@ impl Reader {
             input: input.clone(),
             limits,
             hashing,
+            surveyed: None,
             next: 0,
             open: None,
             buffer: Vec::with_capacity(KEPT),
@@ -259,6 +279,11 @@ impl Reader {
             empty_lines: 0,
             notes: Vec::new(),
         })
+    }
+
+    /// A reader for the second time: it fails where it does not find what the first one has found.
+    pub(crate) fn again(input: &Input, limits: Limits, digest: String) -> Result<Self, InputError> {
+        Ok(Self { surveyed: Some(digest), ..Self::new(input, limits, true)? })
     }
 
     /// What messages call a file.
@@ -275,7 +300,8 @@ impl Reader {
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'_>>, InputError> {
         loop {
             if self.open.is_none() && !self.open_next()? {
-                return Ok(None);
+                let same = self.surveyed.as_ref().is_none_or(|digest| *digest == self.digest());
+                return if same { Ok(None) } else { Err(self.changed()) };
             }
             let Some(open) = &mut self.open else { return Ok(None) };
             let read = open.read(&mut self.buffer, self.limits);
@@ -283,6 +309,8 @@ impl Reader {
             match read {
                 Ok(Read1::End) => self.close()?,
                 Ok(Read1::EmptyLine) => self.empty_lines += 1,
+                // Every line was judged before.
+                Ok(Read1::Code(Some(_))) if self.surveyed.is_some() => return Err(self.changed()),
                 Ok(Read1::Code(fault)) => {
                     let code = match fault {
                         Some(fault) => Err(fault),
@@ -293,6 +321,10 @@ impl Reader {
                 Err(problem) => return Err(InputError::unreadable(self.name(file), problem)),
             }
         }
+    }
+
+    fn changed(&self) -> InputError {
+        InputError::Changed { names: self.input.names() }
     }
 
     fn open_next(&mut self) -> Result<bool, InputError> {

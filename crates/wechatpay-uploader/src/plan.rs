@@ -53,8 +53,7 @@ pub(crate) fn survey(input: &Input, limits: Limits, folder: &Path) -> Result<Sur
     let (codes, duplicates) =
         duplicates(sorter, folder).map_err(|error| PlanError::Sort { error, spilled: spilled * 2 })?;
     if codes == 0 {
-        let names = input.sources.iter().map(|source| source.name.clone()).collect();
-        return Err(InputError::Empty { names }.into());
+        return Err(InputError::Empty { names: input.names() }.into());
     }
     Ok(Survey { digest: reader.digest(), reader, duplicates, codes })
 }
@@ -103,7 +102,8 @@ fn duplicates(sorter: Sorter, folder: &Path) -> std::io::Result<(u64, Sorted)> {
 pub(crate) type Duplicates<'a> = Box<dyn FnMut() -> Result<Option<(u64, u64)>, PlanError> + 'a>;
 
 impl Survey {
-    /// Reads the input again and gives its lines sorted into batches; call it once.
+    /// Reads the input again and gives its lines sorted into batches; call it once. They are a plan when the end has
+    /// come without an error: only then it is known that both readings found the same.
     pub(crate) fn batches(self, input: &Input, limits: Limits) -> Result<Batches<'static>, PlanError> {
         let mut sorted = self.duplicates;
         let duplicates: Duplicates<'static> = Box::new(move || {
@@ -113,7 +113,7 @@ impl Survey {
                 (place, first)
             }))
         });
-        Batches::new(input, limits, limits.batch, duplicates)
+        Batches::of(Reader::again(input, limits, self.digest)?, limits.batch, duplicates)
     }
 }
 
@@ -145,13 +145,17 @@ pub(crate) enum Kind {
 }
 
 impl<'a> Batches<'a> {
+    /// The batches of a plan; whoever sends them has to compare each with what was planned.
     pub(crate) fn new(
         input: &Input,
         limits: Limits,
         size: usize,
-        mut duplicates: Duplicates<'a>,
+        duplicates: Duplicates<'a>,
     ) -> Result<Self, PlanError> {
-        let reader = Reader::new(input, limits, false)?;
+        Self::of(Reader::new(input, limits, false)?, size, duplicates)
+    }
+
+    fn of(reader: Reader, size: usize, mut duplicates: Duplicates<'a>) -> Result<Self, PlanError> {
         let ahead = duplicates()?;
         Ok(Self { reader, size: size.max(1), duplicates, ahead, codes: 0 })
     }
