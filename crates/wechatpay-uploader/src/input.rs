@@ -117,6 +117,15 @@ pub enum Fault {
     NotUtf8,
     /// The row ends before the column.
     NoField,
+    /// The row has more or fewer fields than the first one: a field may be taken for another.
+    Width {
+        /// How many there are.
+        fields: usize,
+        /// How many the first row has.
+        names: usize,
+    },
+    /// A quotation mark in this row is not closed up to the end of the file.
+    OpenQuote,
 }
 
 impl fmt::Display for Fault {
@@ -133,6 +142,14 @@ impl fmt::Display for Fault {
             }
             Self::NotUtf8 => f.write_str("it is not UTF-8, and codes are plain ASCII"),
             Self::NoField => f.write_str("the row ends before the column of the codes"),
+            Self::Width { fields, names } => {
+                let s = if *fields == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "{fields} field{s}, and the first row has {names}; a field with a comma needs quotation marks"
+                )
+            }
+            Self::OpenQuote => f.write_str("a quotation mark is not closed, up to the end of the file"),
         }
     }
 }
@@ -258,7 +275,7 @@ struct Open {
 enum Body {
     Text(BufReader<Raw>),
     // A box, because the state of the parser is large.
-    Csv { rows: Box<csv::Reader<Row>>, row: csv::ByteRecord, column: usize, given: Arc<AtomicU64> },
+    Csv { rows: Box<csv::Reader<Row>>, row: csv::ByteRecord, column: usize, names: usize, given: Arc<AtomicU64> },
 }
 
 impl Reader {
@@ -395,13 +412,19 @@ impl Open {
                 }
                 line
             }
-            Body::Csv { rows, row, column, given } => {
+            Body::Csv { rows, row, column, names, given } => {
                 given.store(0, Ordering::Relaxed);
                 if !rows.read_byte_record(row).map_err(bad_row)? {
                     return Ok(Read1::End);
                 }
                 self.line = row.position().map_or(self.line + 1, csv::Position::line);
+                if is_open(rows) {
+                    return Ok(Read1::Code(Some(Fault::OpenQuote)));
+                }
                 let Some(field) = row.get(*column) else { return Ok(Read1::Code(Some(Fault::NoField))) };
+                if row.len() != *names {
+                    return Ok(Read1::Code(Some(Fault::Width { fields: row.len(), names: *names })));
+                }
                 buffer.extend_from_slice(field.get(..KEPT).unwrap_or(field));
                 characters(field)
             }
@@ -413,9 +436,12 @@ impl Open {
 impl Body {
     fn csv(reader: BufReader<Raw>, column: &str) -> Result<Self, String> {
         let given = Arc::new(AtomicU64::new(0));
-        let row = Row { inner: reader, given: Arc::clone(&given) };
+        let row = Row { inner: reader, given: Arc::clone(&given), bytes: 0, end: END };
         let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(row));
         let names = rows.byte_headers().map_err(bad_row)?.clone();
+        if is_open(&rows) {
+            return Err(format!("line 1: {}", Fault::OpenQuote));
+        }
         let mut found = names.iter().enumerate().filter(|(_, name)| *name == column.as_bytes());
         let here = found.next().map(|(at, _)| at);
         if found.next().is_some() {
@@ -426,8 +452,13 @@ impl Body {
             let names = names.join("`, `");
             return Err(format!("has no column called `{column}`; its first row names `{names}`"));
         };
-        Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, given })
+        Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, names: names.len(), given })
     }
+}
+
+/// Whether the row that was read last is open: its quotation mark made text of both line ends behind the file.
+fn is_open(rows: &csv::Reader<Row>) -> bool {
+    rows.position().byte() > rows.get_ref().bytes + 1
 }
 
 fn unreadable(error: io::Error) -> String {
@@ -610,10 +641,18 @@ impl Read for Hashed {
     }
 }
 
+/// What the parser of CSV gets behind a file. The first one ends a row that has no end of its own; the second one can be a
+/// part of a row only where a quotation mark is open.
+const END: &[u8] = b"\n\n";
+
 /// Gives bytes to the parser of CSV, and no more of them than one row may have.
 struct Row {
     inner: BufReader<Raw>,
     given: Arc<AtomicU64>,
+    /// Bytes of the file so far.
+    bytes: u64,
+    /// What is left of the end.
+    end: &'static [u8],
 }
 
 impl Read for Row {
@@ -624,6 +663,10 @@ impl Read for Row {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
         }
         let count = self.inner.read(buffer)?;
+        if count == 0 {
+            return self.end.read(buffer);
+        }
+        self.bytes += count as u64;
         self.given.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
     }

@@ -113,6 +113,35 @@ fn columns_are_read_by_their_name() {
     says(csv("code", "id,code\n1\n"), "f0:2: the row ends before the column");
     says(csv("code", "id,code\n1,A\n2,\n"), "f0:3: the code is empty");
     says(csv("code", "id,code\n1,A\n2,\"B\nC\"\n"), "f0:3: character 2 is U+000A");
+    for (text, words) in [
+        // Rows of another width: the code may stand in another column.
+        ("name,code\nA,B\nSmith, John,B2\n", "f0:3: 3 fields, and the first row has 2; a field with a comma needs"),
+        ("code\nA\nB,C\n", "f0:3: 2 fields, and the first row has 1"),
+        ("code,id\nA\n", "f0:2: 1 field, and the first row has 2"),
+        ("code,id\nA,1,\n", "f0:2: 3 fields, and the first row has 2"),
+        // Lines are those of the file, however they end, and whether they are empty.
+        ("code\r\nA\r\nB*\r\n", "f0:3: character 2 is `*`"),
+        ("code\n\n\nA\n\nB*\n", "f0:6: character 2 is `*`"),
+        // Quotation marks that swallow what follows, and one that is a character like others.
+        ("code\n\"A\"\nB\"\n", "f0:3: character 2 is `\"`"),
+        (
+            "code,note\nA1,ok\nA2,\"open\nA3,x\nA4,y\n",
+            "f0:3: a quotation mark is not closed, up to the end of the file",
+        ),
+        ("code,note\nA1,ok\nA2,\"open", "f0:3: a quotation mark is not closed"),
+        ("code,note\nA1,ok\nA2,\"open\n\n\n", "f0:3: a quotation mark is not closed"),
+        ("code,note\nA1,ok\nA2,\"\"\"", "f0:3: a quotation mark is not closed"),
+        ("code,note\nA1,ok\nA2,\"", "f0:3: a quotation mark is not closed"),
+        ("code\nA\n\"B\r\nC\r\n", "f0:3: a quotation mark is not closed"),
+        ("code,\"note\nA1,ok\n", "f0: line 1: a quotation mark is not closed"),
+    ] {
+        says(csv("code", text), words);
+    }
+    // Each is judged by itself, with all that is wrong before it.
+    says(csv("code", "id,code\n1\n2,A,B\n3,\"A\n"), "3 lines hold no valid code");
+    for text in ["code\nA\nB", "code\r\nA\r\n\"B\"", "code\nA\n\n\n\"B\"\n\n", "code\n\"A\"\r\nB\r"] {
+        assert_eq!(csv("code", text).unwrap().codes, 2, "{text:?}");
+    }
     says(csv("code", "code\n"), "there is no code in it");
     says(csv("code", ""), "has no column called `code`");
     let unclosed = format!("code\nA\n\"{}", "B\n".repeat(2_000_000));
