@@ -160,6 +160,11 @@ impl<'a> Batches<'a> {
         Ok(Self { reader, size: size.max(1), duplicates, ahead, codes: 0 })
     }
 
+    /// Distinct codes so far.
+    pub(crate) fn codes(&self) -> u64 {
+        self.codes
+    }
+
     /// What messages call a place.
     pub(crate) fn shown(&self, place: Place) -> String {
         shown(&self.reader, place)
