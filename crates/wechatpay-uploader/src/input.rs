@@ -37,10 +37,11 @@ pub enum Format {
     },
 }
 
-/// A file with codes, which is read several times and must not change meanwhile.
+/// A regular file with codes, which is read several times and must not change meanwhile. A pipe is none:
+/// [`keep`](Self::keep) what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// Where it is. It may move between runs; what counts is its content.
+    /// Where it is, in UTF-8. It may move between runs; what counts is its content.
     pub path: PathBuf,
     /// What messages and reports call it.
     pub name: String,
@@ -51,6 +52,18 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self { name: path.display().to_string(), path }
+    }
+
+    /// Refuses a path that could not be written down.
+    pub(crate) fn check(&self) -> Result<(), InputError> {
+        if self.path.to_str().is_some() {
+            return Ok(());
+        }
+        let problem = format!(
+            "its path, {}, is not UTF-8, and the journal holds paths as text; use a folder whose path is UTF-8",
+            self.path.display()
+        );
+        Err(InputError::unreadable(&self.name, problem))
     }
 }
 
@@ -284,6 +297,7 @@ impl Reader {
         if input.sources.len() > MOST_FILES {
             return Err(InputError::Unsupported(format!("at most {MOST_FILES} files are read at once")));
         }
+        input.sources.iter().try_for_each(Source::check)?;
         Ok(Self {
             input: input.clone(),
             limits,
@@ -378,10 +392,17 @@ enum Read1 {
 
 impl Open {
     fn new(source: &Source, file: usize, format: &Format, hashing: bool) -> Result<(Self, Option<String>), String> {
-        let handle = File::open(&source.path).map_err(|error| format!("cannot be read: {error}"))?;
-        if handle.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        // Before it is opened: that alone would wait for whoever writes to a pipe.
+        let kind = std::fs::metadata(&source.path).map_err(|error| format!("cannot be read: {error}"))?.file_type();
+        if kind.is_dir() {
             return Err("is a directory; name the files in it".to_owned());
         }
+        if !kind.is_file() {
+            let problem =
+                "is no regular file, and what it holds could not be read twice; pipe that to `-`, which keeps it";
+            return Err(problem.to_owned());
+        }
+        let handle = File::open(&source.path).map_err(|error| format!("cannot be read: {error}"))?;
         let raw = Raw::new(handle, hashing).map_err(|error| format!("cannot be read: {error}"))?;
         let mut reader = BufReader::with_capacity(BUFFER, raw);
         let marked = match look(reader.fill_buf().map_err(unreadable)?) {

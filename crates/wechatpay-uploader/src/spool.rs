@@ -39,27 +39,30 @@ impl Source {
         let path = with_suffix(journal, ".input");
         // The report shall find it from anywhere.
         let path = std::path::absolute(&path).unwrap_or(path);
-        let failed = |error: &io::Error| unwritable(&path, error);
-        let mut spooled = if path.exists() { None } else { Some(beside(&path).map_err(|error| failed(&error))?) };
+        let source = Self { path, name: name.to_owned() };
+        source.check()?;
+        let path = &source.path;
+        let failed = |error: io::Error| unwritable(path, &error);
+        let mut spooled = if path.exists() { None } else { Some(beside(path).map_err(failed)?) };
         let found = match &mut spooled {
-            Some(file) => copy(stream, name, file, &path)?,
-            None => copy(stream, name, &mut io::sink(), &path)?,
+            Some(file) => copy(stream, name, file, path)?,
+            None => copy(stream, name, &mut io::sink(), path)?,
         };
         if journal.exists() {
             Journal::open(journal)?.header().check_file(&found)?;
         }
         let put = match spooled {
-            Some(spooled) => put(spooled, &path).map_err(|error| failed(&error))?,
+            Some(spooled) => put(spooled, path).map_err(failed)?,
             None => false,
         };
-        if !put && digest_of(&path)? != found {
+        if !put && digest_of(path)? != found {
             let problem = format!(
                 "holds something else than {name}, and is left alone, for it may be the only copy; name this file as \
                  the input, or remove it"
             );
             return Err(InputError::unreadable(&path.display().to_string(), problem).into());
         }
-        Ok(Self { path, name: name.to_owned() })
+        Ok(source)
     }
 }
 

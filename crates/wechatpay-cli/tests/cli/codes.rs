@@ -210,6 +210,11 @@ fn an_input_that_cannot_be_used_is_refused_with_its_place_and_nothing_is_sent() 
         says(&run, 2, words);
         assert!(!sandbox.path(&format!("{name}.wechatpay-journal")).exists(), "{name}");
     }
+    #[cfg(unix)]
+    {
+        let pipe = ["codes", "upload", "--stock-id", &id, "--journal", "pipe", "/dev/stdin"];
+        says(&sandbox.run_with(&mut sandbox.command(&pipe), b"A\n"), 2, "/dev/stdin: is no regular file");
+    }
     let gone = sandbox.run(&["codes", "upload", "--stock-id", &id, "nowhere.txt"]);
     says(&gone, 2, "nowhere.txt: cannot be read");
     let file = sandbox.file("codes.txt", "A\n");

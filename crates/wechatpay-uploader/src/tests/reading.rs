@@ -90,6 +90,43 @@ fn what_is_wrong_is_said_with_file_and_line() {
     says(Fake::new(|_, _| None).uploader().job().plan(&gone, Path::new(".")), "nowhere/codes.txt: cannot be read");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_twice_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in [fifo, socket, "/dev/null".into()] {
+        let input = Input { sources: vec![Source { path, name: "f0".to_owned() }], format: Format::Text };
+        let planned = Fake::new(|_, _| None).uploader().job().plan(&input, folder.path());
+        says(planned, "f0: is no regular file, and what it holds could not be read twice; pipe that to `-`");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_not_utf8_is_refused_before_anything_is_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join(std::ffi::OsStr::from_bytes(b"\xc8\xaf"));
+    std::fs::create_dir(&place).unwrap();
+    let job = Fake::new(|_, _| None).uploader().job().clone();
+    // Another fault would be told first, if it were read.
+    std::fs::write(place.join("codes"), "*\n").unwrap();
+    let input =
+        Input { sources: vec![Source { path: place.join("codes"), name: "f0".to_owned() }], format: Format::Text };
+    let opened = job.open(&input, &folder.path().join("journal")).map(drop).unwrap_err();
+    let kept = Source::keep(&b"*\n"[..], &place.join("j"), "stdin").map(drop).unwrap_err();
+    for (error, name) in [(opened, "f0"), (kept, "stdin")] {
+        let said = error.to_string();
+        assert!(said.starts_with(&format!("{name}: its path, ")) && said.contains("is not UTF-8, and the"), "{said}");
+    }
+    says(job.plan(&input, folder.path()), "use a folder whose path is UTF-8");
+    assert!(!place.join("j.input").exists());
+}
+
 #[test]
 fn every_invalid_line_counts_and_the_first_hundred_are_named() {
     let lines = "x".repeat(40) + "\n";
