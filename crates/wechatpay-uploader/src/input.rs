@@ -11,8 +11,6 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that are read at once.
 pub(crate) const BUFFER: usize = 64 << 10;
@@ -288,7 +286,7 @@ struct Open {
 enum Body {
     Text(BufReader<Raw>),
     // A box, because the state of the parser is large.
-    Csv { rows: Box<csv::Reader<Row>>, row: csv::ByteRecord, column: usize, names: usize, given: Arc<AtomicU64> },
+    Csv { rows: Box<csv::Reader<Row>>, row: csv::ByteRecord, column: usize, names: usize },
 }
 
 impl Reader {
@@ -433,12 +431,12 @@ impl Open {
                 }
                 line
             }
-            Body::Csv { rows, row, column, names, given } => {
-                given.store(0, Ordering::Relaxed);
+            Body::Csv { rows, row, column, names } => {
+                rows.get_mut().begin();
                 if !rows.read_byte_record(row).map_err(bad_row)? {
                     return Ok(Read1::End);
                 }
-                self.line = row.position().map_or(self.line + 1, csv::Position::line);
+                self.line = rows.get_ref().line;
                 if is_open(rows) {
                     return Ok(Read1::Code(Some(Fault::OpenQuote)));
                 }
@@ -456,12 +454,11 @@ impl Open {
 
 impl Body {
     fn csv(reader: BufReader<Raw>, column: &str) -> Result<Self, String> {
-        let given = Arc::new(AtomicU64::new(0));
-        let row = Row { inner: reader, given: Arc::clone(&given), bytes: 0, end: END };
-        let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(row));
+        let reader = Row::new(reader);
+        let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(reader));
         let names = rows.byte_headers().map_err(bad_row)?.clone();
         if is_open(&rows) {
-            return Err(format!("line 1: {}", Fault::OpenQuote));
+            return Err(format!("line {}: {}", rows.get_ref().line, Fault::OpenQuote));
         }
         let mut found = names.iter().enumerate().filter(|(_, name)| *name == column.as_bytes());
         let here = found.next().map(|(at, _)| at);
@@ -473,13 +470,14 @@ impl Body {
             let names = names.join("`, `");
             return Err(format!("has no column called `{column}`; its first row names `{names}`"));
         };
-        Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, names: names.len(), given })
+        Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, names: names.len() })
     }
 }
 
 /// Whether the row that was read last is open: its quotation mark made text of both line ends behind the file.
 fn is_open(rows: &csv::Reader<Row>) -> bool {
-    rows.position().byte() > rows.get_ref().bytes + 1
+    let Row { bytes, line, .. } = rows.get_ref();
+    *line > 0 && rows.position().byte() > bytes + 1
 }
 
 fn unreadable(error: io::Error) -> String {
@@ -493,13 +491,10 @@ fn unreadable(error: io::Error) -> String {
 }
 
 fn bad_row(error: csv::Error) -> String {
-    let line = error.position().map(|position| format!("line {}: ", position.line())).unwrap_or_default();
     match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            format!("{line}{error}")
-        }
+        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => error.to_string(),
         csv::ErrorKind::Io(error) => unreadable(error),
-        other => format!("{line}no valid CSV: {other:?}"),
+        other => format!("no valid CSV: {other:?}"),
     }
 }
 
@@ -666,29 +661,60 @@ impl Read for Hashed {
 /// part of a row only where a quotation mark is open.
 const END: &[u8] = b"\n\n";
 
-/// Gives bytes to the parser of CSV, and no more of them than one row may have.
+/// Gives bytes to the parser of CSV, and no more of them than one row may have: a line at a time, so that the parser is not
+/// ahead of its row, and it is known on which line that began. It would not count empty lines, nor those that end with a
+/// carriage return.
 struct Row {
     inner: BufReader<Raw>,
-    given: Arc<AtomicU64>,
     /// Bytes of the file so far.
     bytes: u64,
+    /// The last of them.
+    last: u8,
+    /// Lines so far.
+    lines: u64,
+    /// Bytes of the file when the row began.
+    began: u64,
+    /// Line of the row; 0 until it is known.
+    line: u64,
     /// What is left of the end.
     end: &'static [u8],
 }
 
+impl Row {
+    fn new(inner: BufReader<Raw>) -> Self {
+        Self { inner, bytes: 0, last: b'\n', lines: 0, began: 0, line: 0, end: END }
+    }
+
+    /// Another row begins.
+    fn begin(&mut self) {
+        (self.began, self.line) = (self.bytes, 0);
+    }
+}
+
 impl Read for Row {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given.load(Ordering::Relaxed) > LONGEST_ROW {
-            let problem =
-                format!("the row is longer than {LONGEST_ROW} bytes; a quotation mark is not closed, it seems");
+        if self.bytes - self.began > LONGEST_ROW {
+            let line = self.line;
+            let problem = format!(
+                "line {line}: the row is longer than {LONGEST_ROW} bytes; a quotation mark is not closed, it seems"
+            );
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
         }
-        let count = self.inner.read(buffer)?;
-        if count == 0 {
-            return self.end.read(buffer);
+        let ahead = self.inner.fill_buf()?;
+        let end = memchr::memchr2(b'\n', b'\r', ahead).map_or(ahead.len(), |end| end + 1);
+        let piece = ahead.get(..end.min(buffer.len())).unwrap_or_default();
+        let (Some(first), Some(last)) = (piece.first(), piece.last()) else { return self.end.read(buffer) };
+        let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        if ends(&self.last) && (self.last, *first) != (b'\r', b'\n') {
+            self.lines += 1;
         }
-        self.bytes += count as u64;
-        self.given.fetch_add(count as u64, Ordering::Relaxed);
+        if self.line == 0 && !ends(first) {
+            self.line = self.lines;
+        }
+        self.last = *last;
+        self.bytes += piece.len() as u64;
+        let count = (&*piece).read(buffer)?;
+        self.inner.consume(count);
         Ok(count)
     }
 }

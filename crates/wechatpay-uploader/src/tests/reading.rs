@@ -156,7 +156,13 @@ fn columns_are_read_by_their_name() {
         ("code\nA\nB,C\n", "f0:3: 2 fields, and the first row has 1"),
         ("code,id\nA\n", "f0:2: 1 field, and the first row has 2"),
         ("code,id\nA,1,\n", "f0:2: 3 fields, and the first row has 2"),
+        // Lines are those of the file, however they end, and whether they are empty.
+        ("code\nA\nB*\n", "f0:3: character 2 is `*`"),
         ("code\r\nA\r\nB*\r\n", "f0:3: character 2 is `*`"),
+        ("code\rA\rB*", "f0:3: character 2 is `*`"),
+        ("\n\ncode\n\nA\n\nB*\n", "f0:7: character 2 is `*`"),
+        ("code\r\n\r\n\r\nA\r\n\r\nB*\r\n", "f0:6: character 2 is `*`"),
+        ("code,note\r\nA,\"1\r\n2\n3\"\r\n\r\nB*,\r\n", "f0:6: character 2 is `*`"),
         // Quotation marks that swallow what follows, and one that is a character like others.
         ("code\n\"A\"\nB\"\n", "f0:3: character 2 is `\"`"),
         (
@@ -180,7 +186,17 @@ fn columns_are_read_by_their_name() {
     says(csv("code", "code\n"), "there is no code in it");
     says(csv("code", ""), "has no column called `code`");
     let unclosed = format!("code\nA\n\"{}", "B\n".repeat(2_000_000));
-    says(csv("code", &unclosed), "a quotation mark is not closed, it seems");
+    says(
+        csv("code", &unclosed),
+        "f0: line 3: the row is longer than 1048576 bytes; a quotation mark is not closed, it seems",
+    );
+    // Rows on lines of their own, wherever pieces of a file end; each place is one row's.
+    for end in ["\r", "\n", "\r\n"] {
+        let rows: Vec<_> = codes(10_000).into_iter().map(|code| format!("\"{code}\",{end}")).collect();
+        let planned = csv("code", &format!("code,note{end}{}{}", rows.concat(), rows[7_000])).unwrap();
+        assert_eq!((planned.codes, planned.duplicates), (10_000, 1), "{end:?}");
+        assert_eq!(planned.repeated, [("f0:10002".to_owned(), "f0:7002".to_owned())], "{end:?}");
+    }
 }
 
 #[test]
