@@ -694,7 +694,7 @@ impl Row {
 impl Read for Row {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.bytes - self.began > LONGEST_ROW {
-            let line = self.line;
+            let line = if self.line == 0 { self.lines } else { self.line };
             let problem = format!(
                 "line {line}: the row is longer than {LONGEST_ROW} bytes; a quotation mark is not closed, it seems"
             );
