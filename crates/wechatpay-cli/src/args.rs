@@ -325,12 +325,13 @@ Examples:
   make-codes | wechatpay codes upload --stock-id 98065001 --journal spring -
   wechatpay codes report --journal codes.txt.wechatpay-journal > report.csv
 
-Input: a code on each line, or the column of a CSV file; gzip is recognised. Nothing is trimmed: a space belongs to its
-code. Lines end with LF or CRLF, empty lines are passed over. Each code has 1 to 32 of 0-9 A-Z a-z space - _ \\ / = |,
-that of a product coupon 1 to 40 of 0-9 A-Z a-z - _.
+Input: a code on each line, or the column of a CSV file, whose rows have as many fields as the first one; gzip is
+recognised. Nothing is trimmed: a space belongs to its code. Lines end with LF or CRLF, empty lines are passed over.
+Each code has 1 to 32 of 0-9 A-Z a-z space - _ \\ / = |, that of a product coupon 1 to 40 of 0-9 A-Z a-z - _.
 One invalid line, and nothing is sent: all of them are reported. A code that stands there twice is sent once.
 
-What stdin holds is kept in JOURNAL.input, which only its owner can read. To go on without the pipe, name that file.
+What stdin holds is kept in JOURNAL.input, which only its owner can read and which is never replaced. To go on without the
+pipe, name that file. A run that is killed before stdin ends leaves JOURNAL.input.*, of which nothing was sent.
 
 The first Ctrl-C lets the calls under way end, the second ends at once; either way the same line goes on. While the list
 is read for --verify, the first one ends it.

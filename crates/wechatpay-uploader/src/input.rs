@@ -3,18 +3,17 @@
 //! A line ends with a line feed, or with carriage return and line feed. Empty lines are passed over and counted.
 
 use crate::endpoint::Limits;
+use crate::plan::digest;
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that are read at once.
-const BUFFER: usize = 64 << 10;
+pub(crate) const BUFFER: usize = 64 << 10;
 /// Bytes of a line that are kept; it is read on to its end, whatever its length.
 const KEPT: usize = 1024;
 /// Most bytes of a row of CSV: more of it would have to be held in memory.
@@ -36,10 +35,11 @@ pub enum Format {
     },
 }
 
-/// A file with codes, which is read several times and must not change meanwhile.
+/// A regular file with codes, which is read several times and must not change meanwhile. A pipe is none:
+/// [`keep`](Self::keep) what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// Where it is. It may move between runs; what counts is its content.
+    /// Where it is, in UTF-8. It may move between runs; what counts is its content.
     pub path: PathBuf,
     /// What messages and reports call it.
     pub name: String,
@@ -52,32 +52,16 @@ impl Source {
         Self { name: path.display().to_string(), path }
     }
 
-    /// Keeps what a stream holds in a file that only its owner can read, for streams cannot be read again. Replaces
-    /// the file.
-    ///
-    /// # Errors
-    /// The stream cannot be read, or the file not be written.
-    pub fn spool(mut stream: impl Read, path: impl Into<PathBuf>, name: &str) -> Result<Self, InputError> {
-        let path = path.into();
-        let shown = path.display().to_string();
-        let failed = |problem: io::Error| InputError::unreadable(&shown, format!("cannot be written: {problem}"));
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(failed)?;
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            let count = match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(InputError::unreadable(name, format!("cannot be read: {error}"))),
-            };
-            file.write_all(buffer.get(..count).unwrap_or_default()).map_err(failed)?;
+    /// Refuses a path that could not be written down.
+    pub(crate) fn check(&self) -> Result<(), InputError> {
+        if self.path.to_str().is_some() {
+            return Ok(());
         }
-        file.sync_all().map_err(failed)?;
-        Ok(Self { path, name: name.to_owned() })
+        let problem = format!(
+            "its path, {}, is not UTF-8, and the journal holds paths as text; use a folder whose path is UTF-8",
+            self.path.display()
+        );
+        Err(InputError::unreadable(&self.name, problem))
     }
 }
 
@@ -88,6 +72,13 @@ pub struct Input {
     pub sources: Vec<Source>,
     /// How codes stand in each of them.
     pub format: Format,
+}
+
+impl Input {
+    /// What messages call the files.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.sources.iter().map(|source| source.name.clone()).collect()
+    }
 }
 
 /// Where a code stands: its file, and the line on which it begins.
@@ -137,6 +128,15 @@ pub enum Fault {
     NotUtf8,
     /// The row ends before the column.
     NoField,
+    /// The row has more or fewer fields than the first one: a field may be taken for another.
+    Width {
+        /// How many there are.
+        fields: usize,
+        /// How many the first row has.
+        names: usize,
+    },
+    /// A quotation mark in this row is not closed up to the end of the file.
+    OpenQuote,
 }
 
 impl fmt::Display for Fault {
@@ -153,6 +153,14 @@ impl fmt::Display for Fault {
             }
             Self::NotUtf8 => f.write_str("it is not UTF-8, and codes are plain ASCII"),
             Self::NoField => f.write_str("the row ends before the column of the codes"),
+            Self::Width { fields, names } => {
+                let s = if *fields == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "{fields} field{s}, and the first row has {names}; a field with a comma needs quotation marks"
+                )
+            }
+            Self::OpenQuote => f.write_str("a quotation mark is not closed, up to the end of the file"),
         }
     }
 }
@@ -190,6 +198,11 @@ pub enum InputError {
         /// What was read.
         names: Vec<String>,
     },
+    /// A second reading found something else than the first.
+    Changed {
+        /// What was read.
+        names: Vec<String>,
+    },
     /// What cannot be asked for.
     Unsupported(String),
 }
@@ -217,6 +230,11 @@ impl fmt::Display for InputError {
                 }
             }
             Self::Empty { names } => write!(f, "{}: there is no code in it; nothing was sent", names.join(", ")),
+            Self::Changed { names } => write!(
+                f,
+                "{}: changed while it was read, so nothing was sent; run the same again when nobody writes to it",
+                names.join(", ")
+            ),
             Self::Unsupported(what) => f.write_str(what),
         }
     }
@@ -246,6 +264,8 @@ pub(crate) struct Reader {
     input: Input,
     limits: Limits,
     hashing: bool,
+    /// The digest that must come out.
+    surveyed: Option<String>,
     next: usize,
     open: Option<Open>,
     /// The code, or as much of a line as is kept.
@@ -266,7 +286,7 @@ struct Open {
 enum Body {
     Text(BufReader<Raw>),
     // A box, because the state of the parser is large.
-    Csv { rows: Box<csv::Reader<Row>>, row: csv::ByteRecord, column: usize, given: Arc<AtomicU64> },
+    Csv { rows: Box<csv::Reader<Row>>, row: csv::ByteRecord, column: usize, names: usize },
 }
 
 impl Reader {
@@ -275,10 +295,12 @@ impl Reader {
         if input.sources.len() > MOST_FILES {
             return Err(InputError::Unsupported(format!("at most {MOST_FILES} files are read at once")));
         }
+        input.sources.iter().try_for_each(Source::check)?;
         Ok(Self {
             input: input.clone(),
             limits,
             hashing,
+            surveyed: None,
             next: 0,
             open: None,
             buffer: Vec::with_capacity(KEPT),
@@ -288,16 +310,27 @@ impl Reader {
         })
     }
 
+    /// A reader for the second time: it fails where it does not find what the first one has found.
+    pub(crate) fn again(input: &Input, limits: Limits, digest: String) -> Result<Self, InputError> {
+        Ok(Self { surveyed: Some(digest), ..Self::new(input, limits, true)? })
+    }
+
     /// What messages call a file.
     pub(crate) fn name(&self, file: u16) -> &str {
         self.input.sources.get(usize::from(file)).map_or("", |source| &source.name)
+    }
+
+    /// Digest of what was read; the reader is one with `hashing`, and has come to the end.
+    pub(crate) fn digest(&self) -> String {
+        digest(&self.input.format, self.seen.iter().map(|seen| seen.sha256.as_str()))
     }
 
     /// The next line that is not empty; `None` after the last.
     pub(crate) fn next(&mut self) -> Result<Option<Entry<'_>>, InputError> {
         loop {
             if self.open.is_none() && !self.open_next()? {
-                return Ok(None);
+                let same = self.surveyed.as_ref().is_none_or(|digest| *digest == self.digest());
+                return if same { Ok(None) } else { Err(self.changed()) };
             }
             let Some(open) = &mut self.open else { return Ok(None) };
             let read = open.read(&mut self.buffer, self.limits);
@@ -305,6 +338,8 @@ impl Reader {
             match read {
                 Ok(Read1::End) => self.close()?,
                 Ok(Read1::EmptyLine) => self.empty_lines += 1,
+                // Every line was judged before.
+                Ok(Read1::Code(Some(_))) if self.surveyed.is_some() => return Err(self.changed()),
                 Ok(Read1::Code(fault)) => {
                     let code = match fault {
                         Some(fault) => Err(fault),
@@ -315,6 +350,10 @@ impl Reader {
                 Err(problem) => return Err(InputError::unreadable(self.name(file), problem)),
             }
         }
+    }
+
+    fn changed(&self) -> InputError {
+        InputError::Changed { names: self.input.names() }
     }
 
     fn open_next(&mut self) -> Result<bool, InputError> {
@@ -351,10 +390,17 @@ enum Read1 {
 
 impl Open {
     fn new(source: &Source, file: usize, format: &Format, hashing: bool) -> Result<(Self, Option<String>), String> {
-        let handle = File::open(&source.path).map_err(|error| format!("cannot be read: {error}"))?;
-        if handle.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        // Before it is opened: that alone would wait for whoever writes to a pipe.
+        let kind = std::fs::metadata(&source.path).map_err(|error| format!("cannot be read: {error}"))?.file_type();
+        if kind.is_dir() {
             return Err("is a directory; name the files in it".to_owned());
         }
+        if !kind.is_file() {
+            let problem =
+                "is no regular file, and what it holds could not be read twice; pipe that to `-`, which keeps it";
+            return Err(problem.to_owned());
+        }
+        let handle = File::open(&source.path).map_err(|error| format!("cannot be read: {error}"))?;
         let raw = Raw::new(handle, hashing).map_err(|error| format!("cannot be read: {error}"))?;
         let mut reader = BufReader::with_capacity(BUFFER, raw);
         let marked = match look(reader.fill_buf().map_err(unreadable)?) {
@@ -385,13 +431,19 @@ impl Open {
                 }
                 line
             }
-            Body::Csv { rows, row, column, given } => {
-                given.store(0, Ordering::Relaxed);
+            Body::Csv { rows, row, column, names } => {
+                rows.get_mut().begin();
                 if !rows.read_byte_record(row).map_err(bad_row)? {
                     return Ok(Read1::End);
                 }
-                self.line = row.position().map_or(self.line + 1, csv::Position::line);
+                self.line = rows.get_ref().line;
+                if is_open(rows) {
+                    return Ok(Read1::Code(Some(Fault::OpenQuote)));
+                }
                 let Some(field) = row.get(*column) else { return Ok(Read1::Code(Some(Fault::NoField))) };
+                if row.len() != *names {
+                    return Ok(Read1::Code(Some(Fault::Width { fields: row.len(), names: *names })));
+                }
                 buffer.extend_from_slice(field.get(..KEPT).unwrap_or(field));
                 characters(field)
             }
@@ -402,10 +454,12 @@ impl Open {
 
 impl Body {
     fn csv(reader: BufReader<Raw>, column: &str) -> Result<Self, String> {
-        let given = Arc::new(AtomicU64::new(0));
-        let row = Row { inner: reader, given: Arc::clone(&given) };
-        let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(row));
+        let reader = Row::new(reader);
+        let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(reader));
         let names = rows.byte_headers().map_err(bad_row)?.clone();
+        if is_open(&rows) {
+            return Err(format!("line {}: {}", rows.get_ref().line, Fault::OpenQuote));
+        }
         let mut found = names.iter().enumerate().filter(|(_, name)| *name == column.as_bytes());
         let here = found.next().map(|(at, _)| at);
         if found.next().is_some() {
@@ -416,8 +470,14 @@ impl Body {
             let names = names.join("`, `");
             return Err(format!("has no column called `{column}`; its first row names `{names}`"));
         };
-        Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, given })
+        Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, names: names.len() })
     }
+}
+
+/// Whether the row that was read last is open: its quotation mark made text of both line ends behind the file.
+fn is_open(rows: &csv::Reader<Row>) -> bool {
+    let Row { bytes, line, .. } = rows.get_ref();
+    *line > 0 && rows.position().byte() > bytes + 1
 }
 
 fn unreadable(error: io::Error) -> String {
@@ -431,13 +491,10 @@ fn unreadable(error: io::Error) -> String {
 }
 
 fn bad_row(error: csv::Error) -> String {
-    let line = error.position().map(|position| format!("line {}: ", position.line())).unwrap_or_default();
     match error.into_kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            format!("{line}{error}")
-        }
+        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => error.to_string(),
         csv::ErrorKind::Io(error) => unreadable(error),
-        other => format!("{line}no valid CSV: {other:?}"),
+        other => format!("no valid CSV: {other:?}"),
     }
 }
 
@@ -600,21 +657,64 @@ impl Read for Hashed {
     }
 }
 
-/// Gives bytes to the parser of CSV, and no more of them than one row may have.
+/// What the parser of CSV gets behind a file. The first one ends a row that has no end of its own; the second one can be a
+/// part of a row only where a quotation mark is open.
+const END: &[u8] = b"\n\n";
+
+/// Gives bytes to the parser of CSV, and no more of them than one row may have: a line at a time, so that the parser is not
+/// ahead of its row, and it is known on which line that began. It would not count empty lines, nor those that end with a
+/// carriage return.
 struct Row {
     inner: BufReader<Raw>,
-    given: Arc<AtomicU64>,
+    /// Bytes of the file so far.
+    bytes: u64,
+    /// The last of them.
+    last: u8,
+    /// Lines so far.
+    lines: u64,
+    /// Bytes of the file when the row began.
+    began: u64,
+    /// Line of the row; 0 until it is known.
+    line: u64,
+    /// What is left of the end.
+    end: &'static [u8],
+}
+
+impl Row {
+    fn new(inner: BufReader<Raw>) -> Self {
+        Self { inner, bytes: 0, last: b'\n', lines: 0, began: 0, line: 0, end: END }
+    }
+
+    /// Another row begins.
+    fn begin(&mut self) {
+        (self.began, self.line) = (self.bytes, 0);
+    }
 }
 
 impl Read for Row {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given.load(Ordering::Relaxed) > LONGEST_ROW {
-            let problem =
-                format!("the row is longer than {LONGEST_ROW} bytes; a quotation mark is not closed, it seems");
+        if self.bytes - self.began > LONGEST_ROW {
+            let line = if self.line == 0 { self.lines } else { self.line };
+            let problem = format!(
+                "line {line}: the row is longer than {LONGEST_ROW} bytes; a quotation mark is not closed, it seems"
+            );
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
         }
-        let count = self.inner.read(buffer)?;
-        self.given.fetch_add(count as u64, Ordering::Relaxed);
+        let ahead = self.inner.fill_buf()?;
+        let end = memchr::memchr2(b'\n', b'\r', ahead).map_or(ahead.len(), |end| end + 1);
+        let piece = ahead.get(..end.min(buffer.len())).unwrap_or_default();
+        let (Some(first), Some(last)) = (piece.first(), piece.last()) else { return self.end.read(buffer) };
+        let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
+        if ends(&self.last) && (self.last, *first) != (b'\r', b'\n') {
+            self.lines += 1;
+        }
+        if self.line == 0 && !ends(first) {
+            self.line = self.lines;
+        }
+        self.last = *last;
+        self.bytes += piece.len() as u64;
+        let count = (&*piece).read(buffer)?;
+        self.inner.consume(count);
         Ok(count)
     }
 }

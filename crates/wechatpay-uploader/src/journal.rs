@@ -4,7 +4,7 @@
 //! Codes are not in it: the input is read again, and each batch must have the digest that was planned.
 
 use crate::input::{Format, Input, Seen, Source, folder};
-use crate::plan::{Batches, Duplicates, Gathered, PlanError, gather};
+use crate::plan::{Batches, Duplicates, Gathered, PlanError, digest, gather};
 use redb::backends::FileBackend;
 use redb::{Database, ReadableTable, StorageBackend, TableDefinition};
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,12 @@ impl Header {
         other("host", self.base_url.clone(), asked.base_url.clone())?;
         other("merchant", self.mchid.clone(), asked.mchid.clone())?;
         other("target", text(&self.target), text(&asked.target))
+    }
+
+    /// Refuses a file whose content, of which this is the SHA-256, is not what was planned.
+    pub(crate) fn check_file(&self, sha256: &str) -> Result<(), JournalError> {
+        let found = digest(&self.input_format, [sha256]);
+        if found == self.digest { Ok(()) } else { Err(JournalError::Changed { planned: self.digest.clone(), found }) }
     }
 
     /// Bytes that the journal may need for a plan of so many batches.
@@ -395,7 +401,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes a plan to a storage, which is empty.
+    /// Writes a plan to a storage, which is empty. What it is comes last: without that it is no journal.
     pub(crate) fn create_on(
         storage: impl StorageBackend,
         name: &str,
@@ -439,9 +445,6 @@ impl Journal {
         let mut journal =
             Self { database: Arc::new(database), name: name.to_owned(), path: None, header, totals: Totals::default() };
         journal.totals = journal.add_up()?;
-        if journal.totals.codes != journal.header.codes {
-            return Err(PlanError::InputChanged);
-        }
         Ok(journal)
     }
 

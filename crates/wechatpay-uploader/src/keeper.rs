@@ -7,7 +7,7 @@ use crate::codes::Codes;
 use crate::endpoint::Limits;
 use crate::error::UploadError;
 use crate::input::Input;
-use crate::journal::{Journal, JournalError, Outcome, Progress, State};
+use crate::journal::{Journal, JournalError, Outcome, Progress, State, View};
 use crate::plan::{Batches, Numbers, PlanError, gather};
 use futures::channel::mpsc::UnboundedSender;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -45,7 +45,7 @@ pub(crate) struct Batch {
 pub(crate) enum Told {
     /// As many as were wanted; fewer where there are no more.
     Batches(Vec<Batch>),
-    /// It cannot go on.
+    /// It gives no more. Unless the journal cannot be written, outcomes are taken until nobody can ask any more.
     Failed(UploadError),
     /// It has ended; every outcome that was put there is on the disk.
     Closed(Box<Journal>),
@@ -78,28 +78,46 @@ impl Keeper {
         let mut batches = Batches::new(&self.input, self.limits, self.journal.header().batch, view.duplicates())?;
         let numbers = Numbers::with_prefix(&self.journal.header().numbers);
         while let Some((wanted, outcomes)) = self.collect() {
-            let mut given = Vec::with_capacity(wanted);
-            while given.len() < wanted
-                && let Some(gathered) = gather(&mut batches, |_, _| Ok(()))?
-            {
-                let before = view.progress(gathered.index)?;
-                if before.state == State::Done {
-                    continue;
-                }
-                if !view.planned(&gathered)? {
-                    return Err(JournalError::ChangedMeanwhile.into());
-                }
-                let number = numbers.of(gathered.index);
-                given.push(Batch { index: gathered.index, number, codes: gathered.codes, before: resumed(before) });
-            }
-            let reserved: Vec<_> = given.iter().map(|batch| batch.index).collect();
+            let given = self.give(wanted, &view, &mut batches, &numbers);
+            let reserved: Vec<_> = given.iter().flatten().map(|batch| batch.index).collect();
             self.journal.commit(&reserved, &outcomes)?;
-            if wanted > 0 {
-                // The same as above: whoever is gone wants nothing.
-                let _ = self.outbox.unbounded_send(Told::Batches(given));
-            }
+            // Whoever is gone wants nothing. Where there is nothing to give, what is under way comes to its end all the
+            // same, and what becomes of it is taken.
+            let _ = match given {
+                Ok(_) if wanted == 0 => continue,
+                Ok(given) => self.outbox.unbounded_send(Told::Batches(given)),
+                Err(error) => self.outbox.unbounded_send(Told::Failed(error)),
+            };
         }
         Ok(())
+    }
+
+    /// Reads on to the next batches that are not done.
+    fn give(
+        &self,
+        wanted: usize,
+        view: &View,
+        batches: &mut Batches<'_>,
+        numbers: &Numbers,
+    ) -> Result<Vec<Batch>, UploadError> {
+        let mut given = Vec::with_capacity(wanted);
+        while given.len() < wanted
+            && let Some(gathered) = gather(batches, |_, _| Ok(()))?
+        {
+            let before = view.progress(gathered.index)?;
+            if before.state == State::Done {
+                continue;
+            }
+            if !view.planned(&gathered)? {
+                return Err(JournalError::ChangedMeanwhile.into());
+            }
+            let number = numbers.of(gathered.index);
+            given.push(Batch { index: gathered.index, number, codes: gathered.codes, before: resumed(before) });
+        }
+        if given.len() < wanted && batches.codes() != self.journal.header().codes {
+            return Err(JournalError::ChangedMeanwhile.into());
+        }
+        Ok(given)
     }
 
     /// Waits until batches are wanted, or for a while, and takes along what became of others; `None` once nobody can ask

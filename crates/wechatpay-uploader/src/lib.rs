@@ -35,7 +35,7 @@
 //!   to the network; marks and outcomes of many batches share a commit. Where the disk is full, the mark fails and
 //!   nothing is sent.
 //! * **Codes are not copied.** The input is read again, and both the whole and each batch must have the digest that was
-//!   planned. What comes from a pipe is [kept in a file](Source::spool) first.
+//!   planned. What comes from a pipe is [kept in a file](Source::keep) first.
 //! * **Memory is bounded.** Lines stream, duplicates are found by sorting on the disk, where codes are compared as a
 //!   whole, and the network asks for batches when it has room for them.
 //! * **Answers are reconciled.** A 200 may carry refused codes; each code gets one outcome. A code that exists counts as
@@ -62,6 +62,7 @@ mod pace;
 mod plan;
 mod report;
 mod sort;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod verify;

@@ -3,7 +3,7 @@
 
 use crate::codes::Codes;
 use crate::endpoint::Limits;
-use crate::input::{Entry, Input, InputError, Place, Reader, hex};
+use crate::input::{Entry, Format, Input, InputError, Place, Reader, hex};
 use crate::journal::JournalError;
 use crate::sort::{Sorted, Sorter};
 use sha2::{Digest as _, Sha256};
@@ -53,10 +53,9 @@ pub(crate) fn survey(input: &Input, limits: Limits, folder: &Path) -> Result<Sur
     let (codes, duplicates) =
         duplicates(sorter, folder).map_err(|error| PlanError::Sort { error, spilled: spilled * 2 })?;
     if codes == 0 {
-        let names = input.sources.iter().map(|source| source.name.clone()).collect();
-        return Err(InputError::Empty { names }.into());
+        return Err(InputError::Empty { names: input.names() }.into());
     }
-    Ok(Survey { digest: digest(input, &reader), reader, duplicates, codes })
+    Ok(Survey { digest: reader.digest(), reader, duplicates, codes })
 }
 
 /// A place as messages name it.
@@ -68,15 +67,16 @@ pub(crate) fn shown(reader: &Reader, place: Place) -> String {
 pub(crate) fn digest_of(input: &Input, limits: Limits) -> Result<(String, Reader), InputError> {
     let mut reader = Reader::new(input, limits, true)?;
     while reader.next()?.is_some() {}
-    Ok((digest(input, &reader), reader))
+    Ok((reader.digest(), reader))
 }
 
-fn digest(input: &Input, reader: &Reader) -> String {
+/// The digest of an input: of how its files are read, and of what they hold.
+pub(crate) fn digest<'a>(format: &Format, sha256s: impl IntoIterator<Item = &'a str>) -> String {
     let mut sha256 = Sha256::new();
-    let format = serde_json::to_string(&input.format).unwrap_or_default();
+    let format = serde_json::to_string(format).unwrap_or_default();
     sha256.update(format!("wechatpay-uploader 1\n{format}\n"));
-    for seen in &reader.seen {
-        sha256.update(format!("{}\n", seen.sha256));
+    for file in sha256s {
+        sha256.update(format!("{file}\n"));
     }
     hex(&sha256.finalize())
 }
@@ -102,7 +102,8 @@ fn duplicates(sorter: Sorter, folder: &Path) -> std::io::Result<(u64, Sorted)> {
 pub(crate) type Duplicates<'a> = Box<dyn FnMut() -> Result<Option<(u64, u64)>, PlanError> + 'a>;
 
 impl Survey {
-    /// Reads the input again and gives its lines sorted into batches; call it once.
+    /// Reads the input again and gives its lines sorted into batches; call it once. They are a plan when the end has
+    /// come without an error: only then it is known that both readings found the same.
     pub(crate) fn batches(self, input: &Input, limits: Limits) -> Result<Batches<'static>, PlanError> {
         let mut sorted = self.duplicates;
         let duplicates: Duplicates<'static> = Box::new(move || {
@@ -112,7 +113,7 @@ impl Survey {
                 (place, first)
             }))
         });
-        Batches::new(input, limits, limits.batch, duplicates)
+        Batches::of(Reader::again(input, limits, self.digest)?, limits.batch, duplicates)
     }
 }
 
@@ -144,15 +145,24 @@ pub(crate) enum Kind {
 }
 
 impl<'a> Batches<'a> {
+    /// The batches of a plan; whoever sends them has to compare each with what was planned.
     pub(crate) fn new(
         input: &Input,
         limits: Limits,
         size: usize,
-        mut duplicates: Duplicates<'a>,
+        duplicates: Duplicates<'a>,
     ) -> Result<Self, PlanError> {
-        let reader = Reader::new(input, limits, false)?;
+        Self::of(Reader::new(input, limits, false)?, size, duplicates)
+    }
+
+    fn of(reader: Reader, size: usize, mut duplicates: Duplicates<'a>) -> Result<Self, PlanError> {
         let ahead = duplicates()?;
         Ok(Self { reader, size: size.max(1), duplicates, ahead, codes: 0 })
+    }
+
+    /// Distinct codes so far.
+    pub(crate) fn codes(&self) -> u64 {
+        self.codes
     }
 
     /// What messages call a place.

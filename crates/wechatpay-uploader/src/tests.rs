@@ -7,3 +7,4 @@ mod faults;
 mod journal;
 mod reading;
 mod runs;
+mod spool;

@@ -151,6 +151,46 @@ fn what_comes_over_stdin_is_kept_and_taken_up_again() {
 }
 
 #[test]
+fn what_is_kept_of_stdin_is_never_replaced() {
+    let sandbox = Sandbox::start();
+    let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
+    let journal = sandbox.path("stdin.journal");
+    let journal = journal.to_str().unwrap();
+    let kept = format!("{journal}.input");
+    let upload = |stdin: &str| {
+        let mut command = sandbox.command(&["codes", "upload", "--stock-id", &id, "--journal", journal, "-"]);
+        sandbox.run_with(&mut command, stdin.as_bytes())
+    };
+    let bad = format!("{}no*code\n", lines(300));
+    says(&upload(&bad), 2, "stdin:301: character 3 is `*`");
+    // There is no journal yet, and this may be the only copy: neither other codes nor none take its place.
+    for other in ["c 0000000=\n", ""] {
+        says(&upload(other), 5, "stdin.journal.input: holds something else than stdin");
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), bad);
+    }
+    // The same again is judged again.
+    says(&upload(&bad), 2, "stdin:301: character 3 is `*`");
+    // The kept file on its own stdin, as after a run that was killed before there was a journal.
+    std::fs::write(&kept, lines(300)).unwrap();
+    let mut command = sandbox.command(&["codes", "upload", "--stock-id", &id, "--journal", journal, "-"]);
+    let done = command.stdin(std::fs::File::open(&kept).unwrap()).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!((ledger(&sandbox).len(), uploads(&sandbox)), (300, 2));
+
+    // A wrong pipe leaves nothing behind where the kept file is gone, and the right one brings it back.
+    std::fs::remove_file(&kept).unwrap();
+    says(&upload(&lines(301)), 5, "the input has changed since it was planned, so nothing was sent: its digest was ");
+    assert!(!std::path::Path::new(&kept).exists());
+    let again = upload(&lines(300));
+    assert_eq!((again.code, uploads(&sandbox)), (0, 2), "{again:?}");
+    says(&run(&["codes", "report", "--journal", journal]), 0, "300 lines = 300 uploaded");
+    let folder = sandbox.path("").read_dir().unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let left: BTreeSet<_> = names.filter(|name| name.starts_with("stdin")).collect();
+    assert!(left.iter().eq(["stdin.journal", "stdin.journal.input"]), "{left:?}");
+}
+
+#[test]
 fn an_input_that_cannot_be_used_is_refused_with_its_place_and_nothing_is_sent() {
     let sandbox = Sandbox::start();
     let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
@@ -173,6 +213,11 @@ fn an_input_that_cannot_be_used_is_refused_with_its_place_and_nothing_is_sent() 
         let run = sandbox.run(&["codes", "upload", "--stock-id", &id, file.to_str().unwrap()]);
         says(&run, 2, words);
         assert!(!sandbox.path(&format!("{name}.wechatpay-journal")).exists(), "{name}");
+    }
+    #[cfg(unix)]
+    {
+        let pipe = ["codes", "upload", "--stock-id", &id, "--journal", "pipe", "/dev/stdin"];
+        says(&sandbox.run_with(&mut sandbox.command(&pipe), b"A\n"), 2, "/dev/stdin: is no regular file");
     }
     let gone = sandbox.run(&["codes", "upload", "--stock-id", &id, "nowhere.txt"]);
     says(&gone, 2, "nowhere.txt: cannot be read");

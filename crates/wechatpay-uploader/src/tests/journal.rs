@@ -4,7 +4,7 @@ use super::disk::Disk;
 use super::fake::{Fake, codes, input};
 use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals};
 use crate::plan::{Gathered, PlanError, survey};
-use crate::{Endpoint, UploadError};
+use crate::{Endpoint, InputError, UploadError};
 use redb::{ReadableTable as _, StorageBackend as _};
 use serde_json::Value;
 use std::io;
@@ -139,6 +139,36 @@ fn a_plan_replaces_no_file() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["journal"]);
+}
+
+#[test]
+fn an_input_that_changes_between_its_two_readings_is_not_planned() {
+    let lines = codes(600);
+    let repeats: Vec<_> = [&lines[..3], &lines[..1], &lines[3..]].concat();
+    // Another line repeats, in an input of as many lines and codes; other codes; another order; fewer and more lines;
+    // an invalid line; nothing.
+    let other = [&lines[..5], &lines[..1], &lines[5..]].concat();
+    let mut swapped = repeats.clone();
+    swapped.swap(10, 11);
+    let more = [&repeats[..], &["more".to_owned()]].concat();
+    let faulty = [&repeats[..600], &["*".to_owned()]].concat();
+    for changed in [&other, &swapped, &repeats[..600].to_vec(), &more, &faulty, &Vec::new()] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let planned = input(folder.path(), &repeats);
+        let limits = Endpoint::BUSIFAVOR.limits().unwrap();
+        let survey = survey(&planned, limits, folder.path()).unwrap();
+        let mut header =
+            Header::new("busifavor.upload_coupon_codes", String::new(), "1900000001", &serde_json::Map::new());
+        (header.batch, header.codes) = (limits.batch, survey.codes);
+        input(folder.path(), changed);
+        let refused = Journal::create(&path, header, survey.batches(&planned, limits).unwrap()).map(drop).unwrap_err();
+        assert!(matches!(refused, PlanError::Input(InputError::Changed { .. })), "{refused:?}");
+        let said = UploadError::from(refused).to_string();
+        assert!(said.starts_with("codes.txt: changed while it was read, so nothing was sent; "), "{said}");
+        let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["codes.txt"]);
+    }
 }
 
 #[test]

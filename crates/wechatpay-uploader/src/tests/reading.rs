@@ -90,6 +90,43 @@ fn what_is_wrong_is_said_with_file_and_line() {
     says(Fake::new(|_, _| None).uploader().job().plan(&gone, Path::new(".")), "nowhere/codes.txt: cannot be read");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_twice_is_refused_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in [fifo, socket, "/dev/null".into()] {
+        let input = Input { sources: vec![Source { path, name: "f0".to_owned() }], format: Format::Text };
+        let planned = Fake::new(|_, _| None).uploader().job().plan(&input, folder.path());
+        says(planned, "f0: is no regular file, and what it holds could not be read twice; pipe that to `-`");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_not_utf8_is_refused_before_anything_is_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join(std::ffi::OsStr::from_bytes(b"\xbb\xee"));
+    std::fs::create_dir(&place).unwrap();
+    let job = Fake::new(|_, _| None).uploader().job().clone();
+    // Another fault would be told first, if it were read.
+    std::fs::write(place.join("codes"), "*\n").unwrap();
+    let input =
+        Input { sources: vec![Source { path: place.join("codes"), name: "f0".to_owned() }], format: Format::Text };
+    let opened = job.open(&input, &folder.path().join("journal")).map(drop).unwrap_err();
+    let kept = Source::keep(&b"*\n"[..], &place.join("j"), "stdin").map(drop).unwrap_err();
+    for (error, name) in [(opened, "f0"), (kept, "stdin")] {
+        let said = error.to_string();
+        assert!(said.starts_with(&format!("{name}: its path, ")) && said.contains("is not UTF-8, and the"), "{said}");
+    }
+    says(job.plan(&input, folder.path()), "use a folder whose path is UTF-8");
+    assert!(!place.join("j.input").exists());
+}
+
 #[test]
 fn every_invalid_line_counts_and_the_first_hundred_are_named() {
     let lines = "x".repeat(40) + "\n";
@@ -105,7 +142,7 @@ fn every_invalid_line_counts_and_the_first_hundred_are_named() {
 
 #[test]
 fn columns_are_read_by_their_name() {
-    let planned = csv("code", "id,code,name\n1,A 1,x\n2,\"A=2\",\"y\n z\"\n\n3,A3\n").unwrap();
+    let planned = csv("code", "id,code,name\n1,A 1,x\n2,\"A=2\",\"y\n z\"\n\n3,A3,\n").unwrap();
     assert_eq!(planned.codes, 3);
     assert_eq!(csv("code", "code\r\nA\r\nB\r\n").unwrap().codes, 2);
     says(csv("Code", "id,code\n1,A\n"), "f0: has no column called `Code`; its first row names `id`, `code`");
@@ -113,10 +150,53 @@ fn columns_are_read_by_their_name() {
     says(csv("code", "id,code\n1\n"), "f0:2: the row ends before the column");
     says(csv("code", "id,code\n1,A\n2,\n"), "f0:3: the code is empty");
     says(csv("code", "id,code\n1,A\n2,\"B\nC\"\n"), "f0:3: character 2 is U+000A");
+    for (text, words) in [
+        // Rows of another width: the code may stand in another column.
+        ("name,code\nA,B\nSmith, John,B2\n", "f0:3: 3 fields, and the first row has 2; a field with a comma needs"),
+        ("code\nA\nB,C\n", "f0:3: 2 fields, and the first row has 1"),
+        ("code,id\nA\n", "f0:2: 1 field, and the first row has 2"),
+        ("code,id\nA,1,\n", "f0:2: 3 fields, and the first row has 2"),
+        // Lines are those of the file, however they end, and whether they are empty.
+        ("code\nA\nB*\n", "f0:3: character 2 is `*`"),
+        ("code\r\nA\r\nB*\r\n", "f0:3: character 2 is `*`"),
+        ("code\rA\rB*", "f0:3: character 2 is `*`"),
+        ("\n\ncode\n\nA\n\nB*\n", "f0:7: character 2 is `*`"),
+        ("code\r\n\r\n\r\nA\r\n\r\nB*\r\n", "f0:6: character 2 is `*`"),
+        ("code,note\r\nA,\"1\r\n2\n3\"\r\n\r\nB*,\r\n", "f0:6: character 2 is `*`"),
+        // Quotation marks that swallow what follows, and one that is a character like others.
+        ("code\n\"A\"\nB\"\n", "f0:3: character 2 is `\"`"),
+        (
+            "code,note\nA1,ok\nA2,\"open\nA3,x\nA4,y\n",
+            "f0:3: a quotation mark is not closed, up to the end of the file",
+        ),
+        ("code,note\nA1,ok\nA2,\"open", "f0:3: a quotation mark is not closed"),
+        ("code,note\nA1,ok\nA2,\"open\n\n\n", "f0:3: a quotation mark is not closed"),
+        ("code,note\nA1,ok\nA2,\"\"\"", "f0:3: a quotation mark is not closed"),
+        ("code,note\nA1,ok\nA2,\"", "f0:3: a quotation mark is not closed"),
+        ("code\nA\n\"B\r\nC\r\n", "f0:3: a quotation mark is not closed"),
+        ("code,\"note\nA1,ok\n", "f0: line 1: a quotation mark is not closed"),
+    ] {
+        says(csv("code", text), words);
+    }
+    // Each is judged by itself, with all that is wrong before it.
+    says(csv("code", "id,code\n1\n2,A,B\n3,\"A\n"), "3 lines hold no valid code");
+    for text in ["code\nA\nB", "code\r\nA\r\n\"B\"", "code\nA\n\n\n\"B\"\n\n", "code\n\"A\"\r\nB\r"] {
+        assert_eq!(csv("code", text).unwrap().codes, 2, "{text:?}");
+    }
     says(csv("code", "code\n"), "there is no code in it");
     says(csv("code", ""), "has no column called `code`");
     let unclosed = format!("code\nA\n\"{}", "B\n".repeat(2_000_000));
-    says(csv("code", &unclosed), "a quotation mark is not closed, it seems");
+    says(
+        csv("code", &unclosed),
+        "f0: line 3: the row is longer than 1048576 bytes; a quotation mark is not closed, it seems",
+    );
+    // Rows on lines of their own, wherever pieces of a file end; each place is one row's.
+    for end in ["\r", "\n", "\r\n"] {
+        let rows: Vec<_> = codes(10_000).into_iter().map(|code| format!("\"{code}\",{end}")).collect();
+        let planned = csv("code", &format!("code,note{end}{}{}", rows.concat(), rows[7_000])).unwrap();
+        assert_eq!((planned.codes, planned.duplicates), (10_000, 1), "{end:?}");
+        assert_eq!(planned.repeated, [("f0:10002".to_owned(), "f0:7002".to_owned())], "{end:?}");
+    }
 }
 
 #[test]

@@ -348,6 +348,32 @@ fn an_upload_that_is_asked_to_stop_ends_what_is_under_way_and_can_be_taken_up() 
 }
 
 #[test]
+fn an_input_that_breaks_on_the_way_takes_no_outcome_along() {
+    // Where a batch ends, and where none does.
+    for length in [8_000 * 14, 8_000 * 14 + 1] {
+        let folder = tempfile::tempdir().unwrap();
+        let codes = codes(20_000);
+        let input = input(folder.path(), &codes);
+        let (whole, path) = (input.sources[0].path.clone(), folder.path().join("journal"));
+        let fake = Fake::new(move |call, _| {
+            if call == 8 {
+                std::fs::File::options().write(true).open(&whole).unwrap().set_len(length).unwrap();
+            }
+            None
+        });
+        let journal = fake.uploader().job().open(&input, &path).unwrap();
+        // All of them are there before this upload, which must not call any its own.
+        fake.state.lock().unwrap().codes.extend(codes.iter().map(|code| (code.clone(), "before".to_owned())));
+        let failed = fake.run(journal).map(|finished| finished.ended).unwrap_err();
+        assert!(matches!(failed, UploadError::Journal(JournalError::ChangedMeanwhile)), "{failed:?}");
+        let totals = Journal::open(&path).unwrap().totals();
+        assert_eq!((totals.existed, totals.attempts), (200 * fake.calls(), fake.calls()), "{totals:?}");
+        assert_eq!((totals.unknown, totals.existed + totals.not_sent), (0, 20_000), "{totals:?}");
+        assert!(fake.calls() >= 8);
+    }
+}
+
+#[test]
 fn a_journal_is_of_one_input_and_one_target() {
     let folder = tempfile::tempdir().unwrap();
     let input1 = input(folder.path(), &codes(10));

@@ -8,7 +8,7 @@ use crate::wire::{self, Signals, Way, Wire};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, StdinLock};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,8 +40,8 @@ pub(super) fn run(args: &CodesUpload, output: &Output) -> Result {
     }
     let account = Account::load(&args.account)?;
     let journal = journal_path(args)?;
-    let kept = Kept::take(args, &journal, output)?;
-    let input = Input { sources: kept.sources.clone(), format };
+    let sources = sources(args, output, |stdin| Source::keep(stdin, &journal, "stdin"))?;
+    let input = Input { sources, format };
     let runtime = wire::runtime(Builder::new_current_thread())?;
     let (args, output) = (args.clone(), *output);
     // A task of its own: to wake what the runtime itself waits for is a system call each time.
@@ -93,72 +93,29 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// The files of an input. What came over stdin lies beside the journal.
-struct Kept {
-    sources: Vec<Source>,
-    /// A second copy, which goes when it is known whether it is the first one's.
-    copy: Option<PathBuf>,
-}
-
-impl Kept {
-    fn take(args: &CodesUpload, journal: &Path, output: &Output) -> Result<Self> {
-        if !args.files.iter().any(|file| file == "-") {
-            return Ok(Self { sources: args.files.iter().map(|file| source(file)).collect(), copy: None });
-        }
-        let kept = suffixed(journal, ".input");
-        let again = journal.exists() && kept.exists();
-        let path = if again { suffixed(&kept, ".new") } else { kept.clone() };
-        let spooled = spool(args, &path, output)?;
-        if !again {
-            return Ok(Self { sources: vec![spooled], copy: None });
-        }
-        if same(&path, &kept) {
-            let _ = std::fs::remove_file(&path);
-            return Ok(Self { sources: vec![Source { path: kept, ..spooled }], copy: None });
-        }
-        Ok(Self { sources: vec![spooled], copy: Some(path) })
+/// The files of an input; `keep` puts what stdin holds into one.
+fn sources(
+    args: &CodesUpload,
+    output: &Output,
+    keep: impl FnOnce(StdinLock<'static>) -> std::result::Result<Source, UploadError>,
+) -> Result<Vec<Source>> {
+    if !args.files.iter().any(|file| file == "-") {
+        return Ok(args.files.iter().map(|file| source(file)).collect());
     }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if let Some(copy) = &self.copy {
-            // What is left over is only read by its owner, and written over the next time.
-            let _ = std::fs::remove_file(copy);
-        }
-    }
-}
-
-/// A file by its absolute path, so that the report finds it from anywhere.
-fn source(file: &str) -> Source {
-    let path = std::path::absolute(file).unwrap_or_else(|_| PathBuf::from(file));
-    Source { path, name: file.to_owned() }
-}
-
-fn spool(args: &CodesUpload, path: &Path, output: &Output) -> Result<Source> {
     if args.files.len() > 1 {
         return Err(Failure::Usage("`-` stands alone: what stdin holds is one input".to_owned()));
     }
     if std::io::stdin().is_terminal() {
         output.hint(format_args!("reading codes from the terminal; end them with Ctrl-D"));
     }
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    Source::spool(std::io::stdin().lock(), path, "stdin").map_err(|error| Failure::Local(error.to_string()))
+    let kept = keep(std::io::stdin().lock()).map_err(|error| Failure::Local(error.to_string()))?;
+    Ok(vec![kept])
 }
 
-/// Whether two files hold the same bytes.
-fn same(one: &Path, other: &Path) -> bool {
-    use std::io::{BufReader, Read};
-    let open = |path: &Path| std::fs::File::open(path).map(BufReader::new);
-    let (Ok(one), Ok(other)) = (open(one), open(other)) else { return false };
-    let (mut one, mut other) = (one.bytes(), other.bytes());
-    loop {
-        match (one.next(), other.next()) {
-            (None, None) => return true,
-            (Some(Ok(a)), Some(Ok(b))) if a == b => {}
-            _ => return false,
-        }
-    }
+/// A file by its absolute path, so that the report finds it from anywhere.
+fn source(file: &str) -> Source {
+    let path = std::path::absolute(file).unwrap_or_else(|_| PathBuf::from(file));
+    Source { path, name: file.to_owned() }
 }
 
 fn dry_run(
@@ -171,11 +128,8 @@ fn dry_run(
     let (base_url, caller) = config::sender(&args.account)?;
     let job = Job { endpoint, target, base_url: base_url.to_string(), mchid: caller.into_id() };
     let folder = tempfile::tempdir().map_err(|error| Failure::Local(format!("no temporary directory: {error}")))?;
-    let sources = if args.files.iter().any(|file| file == "-") {
-        vec![spool(args, &folder.path().join("stdin"), output)?]
-    } else {
-        args.files.iter().map(|file| source(file)).collect()
-    };
+    let spool = |stdin| Ok(Source::spool(stdin, folder.path().join("stdin"), "stdin")?);
+    let sources = sources(args, output, spool)?;
     let planned = job.plan(&Input { sources, format }, folder.path()).map_err(failed)?;
     planned.notes.iter().for_each(|note| output.hint(format_args!("{note}")));
     if output.json {
