@@ -580,7 +580,7 @@ pub(crate) struct ExplainSignature {
 
     /// Certificate, public key or private key of whoever is to have signed: the merchant for a request, WeChat Pay for an
     /// answer; give it again for further ones
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<PathBuf>,
 
     /// The time of day by which the timestamp is judged; without, it is not
@@ -681,7 +681,7 @@ pub(crate) enum Backend {
 #[command(next_help_heading = "Account (a flag, else the environment, else --config)")]
 pub(crate) struct Account {
     /// TOML file with the same names, such as mchid = "1900000001" or private_key = "apiclient_key.pem"
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
     /// Host to call, the official one by default [env: WECHATPAY_BASE_URL]
@@ -701,21 +701,21 @@ pub(crate) struct Account {
     #[arg(long, value_name = "HEX")]
     pub(crate) serial_no: Option<String>,
 
-    /// The merchant's private key, apiclient_key.pem [env: WECHATPAY_PRIVATE_KEY]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Path of the merchant's private key, apiclient_key.pem [env: WECHATPAY_PRIVATE_KEY]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) private_key: Option<String>,
 
     /// Id of WeChat Pay's public key [env: WECHATPAY_PUBLIC_KEY_ID]
     #[arg(long, value_name = "PUB_KEY_ID_…")]
     pub(crate) public_key_id: Option<String>,
 
-    /// WeChat Pay's public key, pub_key.pem [env: WECHATPAY_PUBLIC_KEY]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Path of WeChat Pay's public key, pub_key.pem [env: WECHATPAY_PUBLIC_KEY]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) public_key: Option<String>,
 
-    /// Platform certificates, in place of the public key or beside it; several as in PATH. With neither, they are
+    /// Paths of platform certificates, in place of the public key or beside it; several as in PATH. With neither, they are
     /// downloaded if WECHATPAY_APIV3_KEY is set [env: WECHATPAY_PLATFORM_CERT]
-    #[arg(long, value_name = "FILES", value_hint = ValueHint::FilePath)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILES", value_hint = ValueHint::FilePath)]
     pub(crate) platform_cert: Option<String>,
 }
 

@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use wechatpay_protocol::crypto::{Signer as _, aws_lc};
 use wechatpay_sandbox::explain::{self, Clock, Explanation, Key, Known, Pair, Piece, Whose, side_by_side};
+use zeroize::Zeroizing;
 
 /// Seconds by which WeChat Pay and its clients let a timestamp be off.
 const WINDOW: i64 = 300;
@@ -23,9 +24,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result {
     let message = Message::read(args, output)?;
     let (mut known, mut signer) = config::known(&args.account)?;
     for path in &args.key {
-        let failed = |problem: String| Failure::Input(format!("--key: {}: {problem}", path.display()));
-        let text = config::read_text(path).map_err(failed)?;
-        let key = Key::from_pem(&text).map_err(failed)?;
+        let read = |text: &str| Ok::<_, String>((Key::from_pem(text)?, Zeroizing::new(text.to_owned())));
+        let failed = |problem: String| Failure::Input(format!("--key: {problem}"));
+        let (key, text) = config::read_file(path, read).map_err(failed)?;
         let whose = match message.is_request() {
             true if message.is_brands() => Whose::Brand(None),
             true => Whose::Merchant(args.account.mchid.clone()),

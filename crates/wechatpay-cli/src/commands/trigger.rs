@@ -59,6 +59,12 @@ fn control(sandbox: Option<&str>) -> Result<Uri> {
     let Some(base) = sandbox.filter(|base| !base.is_empty()) else {
         return Err(Failure::Usage(format!("no sandbox is named: set --sandbox or WECHATPAY_BASE_URL; {START}")));
     };
+    if base.contains('@') {
+        // What stands before it may be a password.
+        return Err(Failure::Usage(
+            "the URL of a sandbox names no user; write it like http://127.0.0.1:8080".to_owned(),
+        ));
+    }
     let no_sandbox =
         || Failure::Usage(format!("{base} is no sandbox on this machine, such as http://127.0.0.1:8080; {START}"));
     let uri: Uri = format!("{}/_sandbox/trigger", base.trim_end_matches('/')).parse().map_err(|_| no_sandbox())?;

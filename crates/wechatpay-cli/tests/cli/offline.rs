@@ -248,6 +248,96 @@ fn a_wrong_key_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_key_in_place_of_its_path_is_not_repeated() {
+    let pem = std::fs::read_to_string(fixture("rsa2048.key.pem")).unwrap();
+    let bare: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let escaped = pem.trim_end().replace('\n', "\\n");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wechatpay.toml");
+    for key in [&pem, &bare, &escaped, &bare[..64], &format!("box:{pem}")] {
+        for (name, option) in [
+            ("private_key", "--private-key"),
+            ("public_key", "--public-key"),
+            ("platform_cert", "--platform-cert"),
+            ("", "--key"),
+        ] {
+            let mut runs = Vec::new();
+            for json in [&[][..], &["--json"]] {
+                let with = |line: &[&str]| command(&[line, json].concat());
+                if name.is_empty() {
+                    runs.push(with(&["explain-signature", "--method", "GET", "--target", "/", option, key]));
+                    continue;
+                }
+                std::fs::write(&file, format!("{name} = {}", serde_json::json!(key))).unwrap();
+                runs.push(with(&["raw", "GET", "/v3/certificates", "--config", file.to_str().unwrap()]));
+                runs.push(with(&["raw", "GET", "/v3/certificates", option, key]));
+                let mut command = with(&["raw", "GET", "/v3/certificates"]);
+                command.env(format!("WECHATPAY_{}", name.to_uppercase()), key);
+                runs.push(command);
+            }
+            for mut command in runs {
+                let run = run_with(&mut command, b"");
+                assert_eq!(run.code, 2, "{command:?}: {run:?}");
+                let said = run.stdout + &run.stderr;
+                // Less than 64 letters may be the name of a file.
+                let piece = bare.get(..40).filter(|_| key.len() > 64).unwrap_or("-----");
+                assert!(!said.contains(piece), "{command:?}: {said}");
+                if key.len() > 64 {
+                    assert!(said.contains("holds a key") && said.contains("path of"), "{command:?}: {said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_key_is_named_without_asking_for_its_contents() {
+    for (file, wanted) in [("Cargo.toml", "name the private key file"), ("../../rustfmt.toml", "apiclient_key.pem")] {
+        let run = run(&["raw", "GET", "/v3/certificates", "--private-key", file]);
+        assert!(run.code == 2 && run.stderr.contains(wanted), "{run:?}");
+        assert!(!run.stderr.contains("contents") && !run.stderr.contains("not its name"), "{run:?}");
+        let run = crate::common::run(&["explain-signature", "--method", "GET", "--target", "/", "--key", file]);
+        assert!(run.code == 2 && !run.stderr.contains("contents"), "{run:?}");
+    }
+}
+
+#[test]
+fn the_password_of_a_url_is_not_repeated() {
+    let trigger = ["trigger", "COUPON.USE", "--to", "http://127.0.0.1:1/"];
+    for url in ["http://user:s3cret@127.0.0.1:1", "http://user:s3 cret@127.0.0.1:1", "https://user:s3cret@x/y"] {
+        for arguments in [&["raw", "GET", "/v3/certificates"][..], &trigger] {
+            let run = run_with(command(arguments).env("WECHATPAY_BASE_URL", url), b"");
+            assert!(run.code == 2 && run.stderr.contains("user"), "{run:?}");
+            assert!(!run.stderr.contains("s3") && !run.stderr.contains("cret@"), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_empty_is_not_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wechatpay.toml");
+    let call = ["raw", "GET", "/v3/certificates"];
+    let nothing = "nothing to verify answers with";
+    let rows: [(&[&str], &str, &str, &str); 8] = [
+        (&["--platform-cert", ""], "", "", nothing),
+        (&[], ":", "", "WECHATPAY_PLATFORM_CERT: names no file"),
+        (&["--platform-cert", ":"], "", "", "--platform-cert: names no file"),
+        (&[], "", "platform_cert = \"\"", nothing),
+        (&[], "", "platform_cert = \"::\"", "names no file"),
+        (&["--public-key", "", "--public-key-id", ""], "", "", nothing),
+        (&["--mchid", ""], "", "mchid = \"x\"", "`mchid` in "),
+        (&["--platform-cert", ""], "/nowhere.pem", "", "WECHATPAY_PLATFORM_CERT: /nowhere.pem: cannot be read"),
+    ];
+    for (flags, environment, text, wanted) in rows {
+        std::fs::write(&file, text).unwrap();
+        let arguments = [&call[..], flags, &["--config", file.to_str().unwrap()]].concat();
+        let run = run_with(command(&arguments).env("WECHATPAY_PLATFORM_CERT", environment), b"");
+        assert!(run.code == 2 && run.stderr.contains(wanted), "{flags:?} {environment:?} {text}: {run:?}");
+    }
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("wechatpay.toml");
