@@ -22,9 +22,9 @@ What does not apply is left out; `wechatpay call --help` says what each key mean
 
 Exit codes:
   0  done
-  1  the API refused
+  1  the API refused: signed, or 401, which is unsigned as documented
   2  wrong usage or invalid input; nothing was sent
-  3  the transport failed, or the outcome is unknown
+  3  the transport failed, or the outcome is unknown: any other refusal that nobody signed
   4  the answer cannot be verified, or not be read
   5  a local failure (disk, randomness, a signer)
   130, 143  interrupted";
@@ -69,7 +69,7 @@ With --json a failure is {\"error\": {…}} on stdout:
   field, issue   what the refusal blames, and why
   retry_after    seconds to wait
   request_id     to be named to WeChat Pay's support
-  authenticated  whether the refusal itself was signed
+  authenticated  whether the refusal itself was signed; if not, anybody on the way can have made it
   executed       no, maybe, yes
   retry          never, later, read_first
   remedy         the documented advice, where there is no doubt which applies

@@ -235,10 +235,41 @@ fn exit(error: &Error) -> Exit {
     }
 }
 
-/// Whether the API said no. What has no error code comes from something on the way, not from the API.
+/// Whether the API said no. It signs what it refuses, unless the signature of the request is wrong: that is 401. What else
+/// is unsigned may come from anybody on the way, behind whose back the request was executed.
 fn refused(error: &Error, refusal: &ApiError) -> bool {
-    let unsigned_no = !refusal.authenticated && refusal.status < 500 && !refusal.code.as_str().is_empty();
-    error.executed() == Executed::No || (unsigned_no && refusal.code != wechatpay_model::ErrorCode::SystemError)
+    let wrong_signature = !refusal.authenticated && refusal.status == 401 && !refusal.code.as_str().is_empty();
+    error.executed() == Executed::No || wrong_signature
+}
+
+/// A text of somebody else's, on one line: what a terminal would act upon instead of showing it is written out.
+pub(crate) fn plain(text: &str) -> String {
+    let acts = |c: char| {
+        let turns =
+            matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns
+    };
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) { plain.extend(c.escape_unicode()) } else { plain.push(c) }
+    }
+    plain
+}
+
+/// The same of several lines.
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// A refusal whose own words are plain: nobody need have signed them.
+fn plain_refusal(refusal: &ApiError) -> ApiError {
+    let mut refusal = refusal.clone();
+    refusal.code = plain(refusal.code.as_str()).into();
+    refusal.message = plain(&refusal.message);
+    if let Some(Value::String(field)) = refusal.detail.as_mut().and_then(|detail| detail.get_mut("field")) {
+        *field = plain(field);
+    }
+    refusal
 }
 
 fn call_message(operation: &Operation, error: &Error) -> String {
@@ -250,6 +281,7 @@ fn call_message(operation: &Operation, error: &Error) -> String {
             let head = format!("{name}: nothing was sent, the request has {count} mistake{s}");
             invalid.violations.iter().fold(head, |text, violation| format!("{text}\n  {violation}"))
         }
+        Error::Api(refusal) => format!("{name}: {}", plain_refusal(refusal)),
         other => format!("{name}: {other}"),
     }
 }
@@ -400,7 +432,7 @@ impl Output {
 
     /// Something beside the results. Whether anybody can read it is of no consequence.
     pub(crate) fn hint(&self, text: fmt::Arguments<'_>) {
-        let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
+        let _ = writeln!(anstream::stderr(), "{DIM}{}{DIM:#}", plain_lines(&text.to_string()));
     }
 
     /// Tells why the command failed, and with which code it ends.
@@ -410,7 +442,7 @@ impl Output {
             failure if self.json => writeln!(io::stdout(), "{}", json!({ "error": failure.json() })),
             failure => {
                 let next = failure.next().map(|next| format!("\nnext: {next}")).unwrap_or_default();
-                writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}{next}", failure.message())
+                writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}{next}", plain_lines(&failure.message()))
             }
         };
         // The exit code stands, whether or not the words got through.

@@ -1,6 +1,6 @@
 //! Certificates and notifications that are not taken: what that means for whoever waits for them.
 
-use crate::output::{Exit, Failure, Operation, Rejection, reason_name};
+use crate::output::{Exit, Failure, Operation, Rejection, plain, reason_name};
 use wechatpay_model::Operation as _;
 use wechatpay_model::certificates::List;
 use wechatpay_protocol::certificates::{CertificatesError, EntryFault, SealedError};
@@ -22,7 +22,7 @@ pub(crate) fn refresh(error: RefreshError) -> Failure {
 }
 
 fn certificates(error: &CertificatesError) -> Failure {
-    let mut rejection = unreadable(format!("{}: {error}", List::SPEC.id()));
+    let mut rejection = unreadable(format!("{}: {}", List::SPEC.id(), plain(&error.to_string())));
     match error {
         CertificatesError::Unverified(reason) => unverified(&mut rejection, reason),
         CertificatesError::Refused { status, code, .. } => {

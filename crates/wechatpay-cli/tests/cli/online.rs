@@ -510,6 +510,62 @@ fn a_server_that_is_none_is_told_apart() {
     }
 }
 
+/// A server that answers every request with this, unsigned.
+fn unsigned(status: &'static str, body: impl Into<String>) -> String {
+    let body = body.into();
+    server(move |mut stream| {
+        head(&mut stream);
+        let length = body.len();
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    })
+}
+
+#[test]
+fn a_refusal_that_nobody_signed_says_nothing_of_what_was_done() {
+    let sandbox = Sandbox::start();
+    let call = ["call", "favor.set_callback", "notify_url=https://a.example/n"];
+    let mchid = format!("mchid={}", sandbox.mchid());
+    let rows = [
+        ("403 Forbidden", "NOT_ENOUGH", 3, true),
+        ("404 Not Found", "RESOURCE_NOT_EXISTS", 3, true),
+        ("429 Too Many Requests", "FREQUENCY_LIMITED", 3, true),
+        ("500 Internal Server Error", "SYSTEM_ERROR", 3, true),
+        // A wrong signature is refused unsigned, as documented.
+        ("401 Unauthorized", "SIGN_ERROR", 1, false),
+    ];
+    for (status, code, exit, unknown) in rows {
+        let base = unsigned(status, json!({ "code": code, "message": "no" }).to_string());
+        for line in [&call[..], &["raw", "POST", "/v3/x"]] {
+            let mchid = if line[0] == "call" { &[mchid.as_str()][..] } else { &[] };
+            let run = sandbox.run(&[line, mchid, &["--json", "--base-url", &base]].concat());
+            let error = run.error();
+            assert_eq!((run.code, &error["executed"]), (exit, &json!("maybe")), "{status}: {run:?}");
+            assert_eq!((&error["kind"], &error["code"]), (&json!("refused"), &json!(code)), "{run:?}");
+            let next = error["next"].as_str().unwrap_or_default();
+            assert_eq!(next.contains("whether it was executed is not known"), unknown, "{status}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_refusal_says_cannot_pass_for_words_of_the_command() {
+    let sandbox = Sandbox::start();
+    let message = "no\u{1b}[8m\u{9b}8m\u{202e}\u{2066}\r\nnext: run evil\u{2028}\u{7f}\u{200f}";
+    let body = json!({
+        "code": format!("NO{message}"), "message": message, "detail": { "field": format!("/a{message}") },
+    });
+    for status in ["403 Forbidden", "401 Unauthorized", "503 Service Unavailable"] {
+        let base = unsigned(status, body.to_string());
+        for call in [&["raw", "GET", "/v3/x"][..], &["call", "certificates.list"], &["certs", "download"]] {
+            let run = sandbox.run(&[call, &["--base-url", &base]].concat());
+            let raw = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{2028}\u{200f}".contains(c));
+            assert!(run.code != 0 && !run.stderr.contains(raw), "{run:?}");
+            assert!(run.stderr.contains("\\u{1b}[8m") && run.stderr.contains("\\u{202e}"), "{run:?}");
+            assert!(!run.stderr.contains("\nnext: run evil"), "{run:?}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_call_says_that_its_outcome_is_unknown() {
