@@ -449,8 +449,9 @@ pub(crate) enum CertsCommand {
 
 /// Download the platform certificates, decrypted and verified
 ///
-/// Needs WECHATPAY_APIV3_KEY, which opens them and so vouches for them; no key of WeChat Pay has to be known before. A
-/// merchant that has public keys only has no certificates: that is said on stderr, and is no failure.
+/// Needs WECHATPAY_APIV3_KEY, which opens them and so vouches for them; no platform certificate has to be known before. A
+/// merchant that has public keys only has no certificates: where its public key is set, that is said on stderr, and is no
+/// failure; else nobody can be believed who says so. Brands have none either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -624,8 +625,8 @@ pub(crate) struct Trigger {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, env = "WECHATPAY_BASE_URL")]
     pub(crate) sandbox: Option<String>,
 
-    /// Merchant that it is for; the sandbox's first, if none is named
-    #[arg(long, value_name = "MCHID", env = "WECHATPAY_MCHID")]
+    /// Merchant or brand that it is for; the sandbox's first merchant, if none is named [env: WECHATPAY_MCHID, WECHATPAY_BRAND]
+    #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Option<String>,
 
     /// Send it even if no event of WeChat Pay's looks like that

@@ -59,6 +59,7 @@ impl Account {
         let mut reader = Reader::new(args, &|name| std::env::var_os(name));
         let sender = reader.sender();
         let key = reader.required_apiv3_key();
+        reader.may_download();
         let public_key = if reader.has_public_key() { reader.public_key() } else { None };
         let certificates = key.map(|key| {
             let certificates = downloaded(key);
@@ -321,8 +322,7 @@ impl Reader {
     /// Who calls, if that is said: of a merchant and a brand, the one that is said where it wins.
     fn caller(&mut self) -> Option<Caller> {
         let (mchid, brand) = (self.optional("mchid"), self.optional("brand"));
-        let rank = |found: &Option<(String, Origin)>| found.as_ref().map(|(_, origin)| origin.rank());
-        let by_brand = rank(&brand) > rank(&mchid);
+        let by_brand = self.by_brand();
         if let (Some((_, one)), Some((_, other))) = (&mchid, &brand)
             && one.rank() == other.rank()
         {
@@ -340,6 +340,12 @@ impl Reader {
             return None;
         }
         Some(if by_brand { Caller::Brand(text) } else { Caller::Merchant(text) })
+    }
+
+    /// Whether a brand is said where it wins over a merchant.
+    fn by_brand(&self) -> bool {
+        let rank = |key| self.found.get(key).map(|found| found.origin.rank());
+        rank("brand") > rank("mchid")
     }
 
     fn required_caller(&mut self) -> Option<Caller> {
@@ -387,6 +393,9 @@ impl Reader {
         if self.has_trust() {
             return Some(Arc::new(self.fixed_trust()));
         }
+        if !self.may_download() {
+            return None;
+        }
         if key.is_none() && !self.found.contains_key("apiv3_key") {
             self.problems.push(
                 "nothing to verify answers with: set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and \
@@ -396,6 +405,16 @@ impl Reader {
             );
         }
         key.map(|key| Arc::new(downloaded(key)) as Arc<dyn Verifier>)
+    }
+
+    /// Whether there can be certificates to download. That there are none for a brand is a problem.
+    fn may_download(&mut self) -> bool {
+        let by_brand = self.by_brand();
+        if by_brand {
+            let advice = "set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY)";
+            self.problems.push(format!("brands have no platform certificates: {advice}"));
+        }
+        !by_brand
     }
 
     fn fixed_trust(&mut self) -> Trust {

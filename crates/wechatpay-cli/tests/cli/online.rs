@@ -157,6 +157,32 @@ fn a_brand_calls_in_its_own_name() {
 }
 
 #[test]
+fn a_brand_has_no_certificates_to_download() {
+    let sandbox = Sandbox::with(&["--brand", "120344"]);
+    let capture = "Wechatpay-Timestamp: 1\nWechatpay-Nonce: n\nWechatpay-Serial: 5A\nWechatpay-Signature: c2ln\n\n{}";
+    let get = ["call", "product_coupon.get_product_coupon", "product_coupon_id=1000000013"];
+    // With the public key set, there is still no certificate for a brand.
+    for (line, trusting) in [
+        (&get[..], false),
+        (&["notify", "decrypt", "-"], false),
+        (&["certs", "download"], false),
+        (&["certs", "download"], true),
+    ] {
+        let mut command = sandbox.command_of_brand("120344", &[&["--json"], line].concat());
+        for name in ["PUBLIC_KEY_ID", "PUBLIC_KEY", "PLATFORM_CERT"].iter().filter(|_| !trusting) {
+            command.env_remove(format!("WECHATPAY_{name}"));
+        }
+        let run = sandbox.run_with(&mut command, capture.as_bytes());
+        let error = run.error();
+        assert_eq!((run.code, &error["kind"]), (2, &json!("config")), "{line:?}: {error}");
+        let problems = error["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{error}");
+        assert!(problems[0].as_str().unwrap().contains("brands have no platform certificates: set"), "{error}");
+    }
+    assert_eq!(sandbox.control("GET", "requests", &Value::Null)["requests"], json!([]), "nothing was sent");
+}
+
+#[test]
 fn a_key_with_other_line_ends_and_a_mark_in_front_is_read() {
     let sandbox = Sandbox::start();
     let key = std::fs::read_to_string(&sandbox.env["WECHATPAY_PRIVATE_KEY"]).unwrap();
@@ -444,6 +470,68 @@ fn certificates_that_cannot_be_had_say_why() {
     // Who knows no key yet cannot believe that there is none.
     let nobody = sandbox.run_with(&mut sandbox.trusting_nobody(&["certs", "download", "--json"]), b"");
     assert_eq!((nobody.code, &nobody.error()["reason"]), (4, &json!("unknown_serial")), "{nobody:?}");
+    let call = sandbox.run_with(&mut sandbox.trusting_nobody(&["call", "favor.list_stocks", "--json"]), b"");
+    let path = sandbox.run_with(&mut sandbox.trusting_nobody(&["raw", "GET", "/v3/x", "--json"]), b"");
+    for run in [nobody, call, path] {
+        let error = run.error();
+        assert_eq!(run.code, 4, "{error}");
+        let next = error["next"].as_str().unwrap();
+        let id = &sandbox.env["WECHATPAY_PUBLIC_KEY_ID"];
+        assert!(next.contains("--public-key-id") && next.contains("--public-key ") && next.contains(id), "{error}");
+        assert!(!next.contains("certs download"), "{error}");
+    }
+}
+
+#[test]
+fn a_merchant_without_certificates_is_told_what_was_sent() {
+    let sandbox = Sandbox::start();
+    let base = unsigned("404 Not Found", json!({ "code": "RESOURCE_NOT_EXISTS", "message": "none" }).to_string());
+    for line in [&["raw", "POST", "/v3/x"][..], &["call", "certificates.list"]] {
+        let run =
+            sandbox.run_with(&mut sandbox.trusting_nobody(&[line, &["--json", "--base-url", &base]].concat()), b"");
+        let error = run.error();
+        let said = ["message", "next"].map(|key| error[key].as_str().unwrap());
+        assert_eq!((run.code, &error["kind"]), (2, &json!("config")), "{error}");
+        assert!(!said[0].contains("nothing was sent") && said[0].contains("the call itself was not sent"), "{error}");
+        assert!(said[1].contains("--public-key-id"), "{error}");
+    }
+}
+
+/// Has the command use this proxy for everything that it would send through one.
+fn behind(proxy: &str, mut command: std::process::Command) -> std::process::Command {
+    for name in ["NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "REQUEST_METHOD"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command.env("HTTP_PROXY", proxy).env("http_proxy", proxy);
+    command
+}
+
+#[test]
+fn what_is_on_this_machine_needs_no_proxy() {
+    let sandbox = Sandbox::start();
+    let (sender, asked) = std::sync::mpsc::channel();
+    let proxy = server(move |mut stream| {
+        let head = String::from_utf8(head(&mut stream)).unwrap();
+        sender.send(head).unwrap();
+        let _ = write!(stream, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    for backend in ["reqwest", "hyper"] {
+        let demo = run_with(&mut behind(&proxy, command(&["demo", "--backend", backend])), b"");
+        assert_eq!(demo.code, 0, "{demo:?}");
+        let call = ["call", "certificates.list", "--backend", backend];
+        let localhost = sandbox.env["WECHATPAY_BASE_URL"].replace("127.0.0.1", "localhost");
+        for base in [&sandbox.env["WECHATPAY_BASE_URL"], &localhost] {
+            let line = [&call[..], &["--base-url", base]].concat();
+            let run = sandbox.run_with(&mut behind(&proxy, sandbox.command(&line)), b"");
+            assert_eq!(run.code, 0, "{run:?}");
+        }
+    }
+    assert!(asked.try_recv().is_err(), "a proxy has seen a call to this machine");
+
+    // Everything else goes through it.
+    let far = ["call", "certificates.list", "--base-url", "http://pay.example"];
+    let run = sandbox.run_with(&mut behind(&proxy, sandbox.command(&far)), b"");
+    assert!(run.code == 3 && asked.try_recv().unwrap().contains("http://pay.example/v3/certificates"), "{run:?}");
 }
 
 #[test]
