@@ -128,6 +128,20 @@ const ROWS: &[Row] = &[
     piped("call --dry-run --mchid 19 favor.start_stock -", "", 2, &[], &["stdin:1:0: no valid JSON"]),
     piped("call --dry-run --mchid 19 favor.start_stock -", "{\"a\":1,\n\"a\":2}", 2, &[], &["stdin:2:", "`a` stands twice"]),
     piped("call --dry-run --mchid 19 favor.start_stock -", "[]", 2, &[], &["/: must be an object, is an array"]),
+    // What is no object is not dropped for the sake of a field.
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "\"{\\\"stock_creator_mchid\\\":\\\"8\\\"}\"", 2, &[], &["`stock_id`: the request is a string"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "7", 2, &[], &["`stock_id`: the request is a number"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "true", 2, &[], &["`stock_id`: the request is true or false"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "[]", 2, &[], &["`stock_id`: the request is an array"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9 stock_creator_mchid=8", "null", 0, &["/stocks/9/start"], &[]),
+    piped("call --dry-run --mchid 19 favor.create_coupon_stock - stock_use_rule.max_coupons=5", "{\"stock_use_rule\":\"x\"}", 2, &[], &["`stock_use_rule.max_coupons`: /stock_use_rule is a string"]),
+    // Numbers are sent as they stand, or not at all.
+    piped("raw POST /v3/x -", "{\"a\":12345678901234567890123}", 2, &[], &["stdin:1:6: ", "in quotes"]),
+    piped("raw POST /v3/x -", "{\"a\":\n[1,0.1234567890123456789]}", 2, &[], &["stdin:2:4: ", "in quotes"]),
+    piped("raw POST /v3/x -", "{\"a\":-9223372036854775809}", 2, &[], &["stdin:1:6: ", "in quotes"]),
+    piped("raw POST /v3/x -", "1e999", 2, &[], &["stdin:1:"]),
+    piped("raw POST /v3/x -", "[18446744073709551615,-9223372036854775808,\"9,12345678901234567890123\\\"\",0.1,1.5e3,1e2,100.0,-0,1.10,2.50e-3,5e-324]", 2, &[], &["the merchant id is missing"]),
+    row("call --dry-run --mchid 19 favor.create_coupon_stock stock_use_rule.max_coupons=12345678901234567890123", 2, &[], &["/stock_use_rule/max_coupons: "]),
     row("call --dry-run --mchid 19 favor.start_stock /nowhere/at/all.json", 2, &[], &["/nowhere/at/all.json: cannot be read"]),
     // An account that is not there, or not right.
     row("call favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_SERIAL_NO", "`private_key`", "--platform-cert", "WECHATPAY_APIV3_KEY"]),
