@@ -54,11 +54,11 @@ With --all, the first page is the one that is asked for, or the first of all, an
 allow unless the request says otherwise. With --json each item is a line; a failure after some items says how many were
 printed, and with which offset to go on.
 
-With --json a failure is {\"error\": {…}} on stdout:
+With --json a failure is {\"error\": {…}} on stdout, or on stderr if stdout fails:
   kind           usage, config, input, invalid, signing, transport, pending, refused,
                  unverified, decode, local, interrupted
   message        what happened, for people
-  operation      id, or method and path
+  operation      id, or method and path, without the values that may be in it
   problems       of the configuration: everything that is missing or wrong
   violations     of the request: pointer, rule and message of everything that is wrong
   reason         of transport: connect, timeout, interrupted; of unverified: unsigned,
@@ -238,7 +238,8 @@ pub(crate) struct Call {
     #[arg(index = 1)]
     pub(crate) id: String,
 
-    /// JSON file of the request (`-` for stdin), and fields that are set in it
+    /// JSON file of the request (`-` for stdin), and fields that are set in it. If a file is called as a field would be, it is
+    /// the file
     #[arg(index = 2, value_name = "FILE|-|NAME=VALUE", value_hint = ValueHint::FilePath)]
     pub(crate) arguments: Vec<String>,
 

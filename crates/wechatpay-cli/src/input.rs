@@ -116,7 +116,6 @@ fn parse(text: &str) -> std::result::Result<Value, Fault> {
 fn before_inexact(text: &str) -> Option<&str> {
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let inside = |end: Option<usize>| end.unwrap_or(rest.len());
         at += match rest.as_bytes().first() {
             Some(b'"') => string_length(rest),
             Some(b'-' | b'0'..=b'9') => {
@@ -129,7 +128,7 @@ fn before_inexact(text: &str) -> Option<&str> {
                 }
                 number.len()
             }
-            _ => inside(rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit())),
+            _ => rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()).unwrap_or(rest.len()),
         };
     }
     None
@@ -237,10 +236,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
 /// Names and texts.
 type Fields<'a> = Vec<(&'a str, &'a str)>;
 
-/// The arguments behind an operation's id: perhaps a file first, then fields.
+/// The arguments behind an operation's id: perhaps a file first, then fields. A first one with `=` is a file if it is there.
 pub(crate) fn split(arguments: &[String]) -> Result<(Option<&str>, Fields<'_>)> {
     let (document, fields) = match arguments {
-        [first, rest @ ..] if !first.contains('=') => (Some(first.as_str()), rest),
+        [first, rest @ ..] if !first.contains('=') || Path::new(first).is_file() => (Some(first.as_str()), rest),
         rest => (None, rest),
     };
     let field = |argument: &'_ String| {

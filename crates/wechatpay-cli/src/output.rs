@@ -1,5 +1,6 @@
 //! What the command prints, for people or as JSON, and the exit codes.
 
+use crate::catalog::template;
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -92,11 +93,10 @@ impl Operation {
         Self { name: name.to_owned(), idempotency: None }
     }
 
-    /// A call by method and path; the query may hold an openid and is left out.
+    /// A call by method and path; query and values in the path may be openids and codes and are left out.
     pub(crate) fn raw(method: &http::Method, path: &str) -> Self {
-        let path = path.split('?').next().unwrap_or_default();
         let idempotency = (method == http::Method::GET).then_some(Idempotency::Safe);
-        Self { name: format!("{method} {path}"), idempotency }
+        Self { name: format!("{method} {}", template(path)), idempotency }
     }
 
     /// A call of it that failed.
@@ -439,7 +439,11 @@ impl Output {
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         let told = match failure {
             Failure::Unread | Failure::Told(_) => Ok(()),
-            failure if self.json => writeln!(io::stdout(), "{}", json!({ "error": failure.json() })),
+            failure if self.json => {
+                let line = json!({ "error": failure.json() });
+                // It may be stdout that failed.
+                writeln!(io::stdout(), "{line}").or_else(|_| writeln!(io::stderr(), "{line}"))
+            }
             failure => {
                 let next = failure.next().map(|next| format!("\nnext: {next}")).unwrap_or_default();
                 writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}{next}", plain_lines(&failure.message()))

@@ -77,18 +77,19 @@ impl Message {
                 body: args.body.as_ref().map_or(Ok(Vec::new()), |file| bytes(file, output))?,
             },
         };
+        let too_many = |_| Failure::Usage("--header: these are more headers than a message can have".to_owned());
         for text in &args.header {
             let (name, value) = header(text.as_bytes()).ok_or_else(|| {
                 Failure::Usage(format!("--header: {:?} is no header; write `Name: value`", name(text)))
             })?;
-            message.headers.append(name, value);
+            message.headers.try_append(name, value).map_err(too_many)?;
         }
         if let Some(text) = &args.authorization {
             let value = text.trim().trim_start_matches("Authorization:").trim();
             let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
                 Failure::Usage("--authorization: has a line break, which no header can have".to_owned())
             })?;
-            message.headers.append(AUTHORIZATION, value);
+            message.headers.try_append(AUTHORIZATION, value).map_err(too_many)?;
         }
         Ok(message)
     }

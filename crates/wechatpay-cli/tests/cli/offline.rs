@@ -66,6 +66,11 @@ const ROWS: &[Row] = &[
     piped("explain-signature --request -", "A: b\n\n", 2, &[], &["stdin:1: no request line"]),
     row("sandbox --listen 0.0.0.0:0", 2, &[], &["--allow-remote"]),
     row("sandbox --allow-remote-control", 2, &[], &["--allow-remote"]),
+    row("sandbox --mchid abc", 2, &[], &["--mchid: \"abc\"", "1 to 20 digits"]),
+    row("sandbox --json --mchid 1 --mchid 123456789012345678901", 2, &["\"kind\":\"usage\""], &[]),
+    row("sandbox --brand ../x", 2, &[], &["--brand: \"../x\""]),
+    row("sandbox --mchid 1 --mchid 1", 2, &[], &["--mchid: 1 is named twice"]),
+    row("sandbox --brand 1 --brand 1", 2, &[], &["--brand: 1 is named twice"]),
     row("sandbox --fault explode", 2, &[], &["no fault \"explode\"", "lose-reply"]),
     row("sandbox --fault stall;nth=0", 2, &[], &["nth is 0"]),
     // The catalogue.
@@ -393,18 +398,55 @@ fn a_configuration_file_is_judged_without_repeating_its_secrets() {
 
 #[test]
 fn nobody_reads_the_list_and_that_is_no_failure() {
-    let mut child = command(&["ops", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(crate::common::exit_code(&mut child), 0);
+    for line in [&["ops", "--json"][..], &["--help"], &["--version"], &["--json", "call", "--help"]] {
+        // A pipe whose reading end is gone before the command begins.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(line).stdout(writer).output().unwrap();
+        assert!(output.status.code() == Some(0) && output.stderr.is_empty(), "{line:?}: {output:?}");
+    }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_a_local_failure() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command(&["ops"]).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(5));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("stdout"));
+    let rows = [
+        ("ops", 5, "cannot be written to stdout"),
+        ("ops --json", 5, "cannot be written to stdout"),
+        ("--help", 5, "cannot be written to stdout"),
+        ("--json --version", 5, "cannot be written to stdout"),
+        ("--json cal", 2, "unrecognized subcommand"),
+        ("--json ops nothing", 2, "no family is called"),
+    ];
+    for (line, code, wanted) in rows {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command(&line.split(' ').collect::<Vec<_>>()).stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && stderr.contains(wanted), "{line}: {output:?}");
+    }
+}
+
+#[test]
+fn a_capture_with_more_headers_than_can_be_held_is_a_mistake() {
+    let headers: String = (0..30_000).map(|number| format!("a{number}: 1\n")).collect();
+    let lines = ["notify decrypt -", "explain-signature --reply -", "explain-signature --request -"];
+    for line in lines {
+        let capture = if line.ends_with("request -") { "GET / HTTP/1.1\n" } else { "" }.to_owned() + &headers + "\n";
+        let run = run_with(&mut command(&line.split(' ').collect::<Vec<_>>()), capture.as_bytes());
+        assert!(run.code == 2 && run.stderr.contains("more headers"), "{line}: {} {}", run.code, run.stderr);
+    }
+}
+
+#[test]
+fn a_file_may_have_any_name() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a=b.json"), "{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}").unwrap();
+    let absolute = directory.path().join("a=b.json");
+    for name in ["a=b.json", "./a=b.json", absolute.to_str().unwrap()] {
+        let line = ["call", "--dry-run", "--mchid", "19", "favor.start_stock", name, "stock_id=10"];
+        let run = run_with(command(&line).current_dir(directory.path()), b"");
+        assert!(run.code == 0 && run.stdout.contains("/stocks/10/start"), "{run:?}");
+    }
 }
 
 #[test]

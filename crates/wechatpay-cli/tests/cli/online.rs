@@ -2,7 +2,7 @@
 
 use crate::common::{Sandbox, command, exit_code, head, pass_on, run, run_with, server, start_sandbox};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -679,16 +679,111 @@ fn an_interrupted_call_says_that_its_outcome_is_unknown() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_call_has_come_to_is_told_where_there_is_room() {
+    let sandbox = Sandbox::start();
+    let rows = [("certificates.list", 5, "cannot be written to stdout"), ("favor.list_stocks", 2, "/offset")];
+    for (id, code, wanted) in rows {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = sandbox.command(&["call", id, "--json"]).stdout(full).output().unwrap();
+        let line: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let told = line["error"]["message"].as_str().unwrap().to_owned();
+        assert!(output.status.code() == Some(code) && told.contains(wanted), "{output:?}");
+    }
+}
+
+#[test]
+fn a_path_is_told_without_the_values_in_it() {
+    let sandbox = Sandbox::start();
+    let openid = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
+    let mchid = sandbox.mchid();
+    let rows = [
+        (
+            format!("/v3/marketing/favor/users/{openid}/coupons/1?appid=wx1&stock_creator_mchid={mchid}"),
+            "GET /v3/marketing/favor/users/{openid}/coupons/{coupon_id}",
+        ),
+        (
+            format!("/v3/marketing/busifavor/users/{openid}/coupons/summer/appids/wx1"),
+            "GET /v3/marketing/busifavor/users/{openid}/coupons/{coupon_code}/appids/{appid}",
+        ),
+        (format!("/v3/new-things/{openid}/list/1234"), "GET /v3/new-things/{…}/list/{…}"),
+        ("/v3/certificates".to_owned(), "GET /v3/certificates"),
+    ];
+    for (path, name) in rows {
+        for json in [&[][..], &["--json"]] {
+            let run = sandbox.run(&[&["raw", "GET", &path], json].concat());
+            let told = if run.code == 0 || json.is_empty() { &run.stderr } else { &run.stdout };
+            assert!(run.code == 0 && !json.is_empty() || told.contains(name), "{name}: {run:?}");
+            assert!(!run.stderr.contains(openid) && !run.stderr.contains("summer"), "{run:?}");
+            assert!(run.code == 0 || !run.stdout.contains(openid), "{run:?}");
+        }
+    }
+}
+
+/// Whether this process has a signal in a set of its status: 1 is HUP.
+#[cfg(target_os = "linux")]
+fn hangup_in(set: &str, process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let bits = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+    u64::from_str_radix(bits.trim(), 16).unwrap() & 1 == 1
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sandbox_outlives_its_terminal_only_where_that_is_meant() {
+    // As nohup does it.
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" sandbox", env!("CARGO_BIN_EXE_wechatpay")]);
+    let (mut child, ready) = crate::common::first_line(command);
+    assert!(hangup_in("SigIgn:", &child.id().to_string()));
+    crate::common::signal(&child, "TERM");
+    assert_eq!(exit_code(&mut child), 0);
+    assert!(!std::path::Path::new(ready["dir"].as_str().unwrap()).exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_sandbox_ends_when_it_is_asked_to_and_cleans_up() {
-    for name in ["INT", "TERM"] {
+    let mut names = vec!["INT", "TERM"];
+    // Whoever runs the tests may have had it ignored.
+    #[cfg(target_os = "linux")]
+    if !hangup_in("SigIgn:", "self") {
+        names.push("HUP");
+    }
+    for name in names {
         let (mut child, ready) = start_sandbox(&[]);
         let directory = std::path::PathBuf::from(ready["dir"].as_str().unwrap());
         assert!(directory.join("sandbox.env").is_file(), "{ready}");
         crate::common::signal(&child, name);
         assert_eq!(exit_code(&mut child), 0);
         assert!(!directory.exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sandbox_says_how_a_shell_reads_its_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().join("it's a box");
+    let mut child = command(&["sandbox", "--dir", dir.to_str().unwrap(), "--brand", "120344"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut hints = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let hint = hints.next().unwrap().unwrap();
+    let line = hint.split_once("in another shell: ").unwrap().1.split_once("; wechatpay call").unwrap().0.to_owned();
+    let brand = hints.next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let brand = format!("set -a; . {}; set +a", brand.split_once("has read ").unwrap().1);
+    for (line, name, wanted) in [(line, "WECHATPAY_MCHID", "1900000001"), (brand, "WECHATPAY_BRAND", "120344")] {
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &format!("{line} && printf %s \"${name}\"")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&shell.stdout), wanted, "{line}: {shell:?}");
     }
 }
 
