@@ -22,9 +22,9 @@ What does not apply is left out; `wechatpay call --help` says what each key mean
 
 Exit codes:
   0  done
-  1  the API refused
+  1  the API refused: signed, or 401, which is unsigned as documented
   2  wrong usage or invalid input; nothing was sent
-  3  the transport failed, or the outcome is unknown
+  3  the transport failed, or the outcome is unknown: any other refusal that nobody signed
   4  the answer cannot be verified, or not be read
   5  a local failure (disk, randomness, a signer)
   130, 143  interrupted";
@@ -54,11 +54,11 @@ With --all, the first page is the one that is asked for, or the first of all, an
 allow unless the request says otherwise. With --json each item is a line; a failure after some items says how many were
 printed, and with which offset to go on.
 
-With --json a failure is {\"error\": {…}} on stdout:
+With --json a failure is {\"error\": {…}} on stdout, or on stderr if stdout fails:
   kind           usage, config, input, invalid, signing, transport, pending, refused,
                  unverified, decode, local, interrupted
   message        what happened, for people
-  operation      id, or method and path
+  operation      id, or method and path, without the values that may be in it
   problems       of the configuration: everything that is missing or wrong
   violations     of the request: pointer, rule and message of everything that is wrong
   reason         of transport: connect, timeout, interrupted; of unverified: unsigned,
@@ -69,7 +69,7 @@ With --json a failure is {\"error\": {…}} on stdout:
   field, issue   what the refusal blames, and why
   retry_after    seconds to wait
   request_id     to be named to WeChat Pay's support
-  authenticated  whether the refusal itself was signed
+  authenticated  whether the refusal itself was signed; if not, anybody on the way can have made it
   executed       no, maybe, yes
   retry          never, later, read_first
   remedy         the documented advice, where there is no doubt which applies
@@ -239,7 +239,8 @@ pub(crate) struct Call {
     #[arg(index = 1)]
     pub(crate) id: String,
 
-    /// JSON file of the request (`-` for stdin), and fields that are set in it
+    /// JSON file of the request (`-` for stdin), and fields that are set in it. If a file is called as a field would be, it is
+    /// the file
     #[arg(index = 2, value_name = "FILE|-|NAME=VALUE", value_hint = ValueHint::FilePath)]
     pub(crate) arguments: Vec<String>,
 
@@ -453,8 +454,9 @@ pub(crate) enum CertsCommand {
 
 /// Download the platform certificates, decrypted and verified
 ///
-/// Needs WECHATPAY_APIV3_KEY, which opens them and so vouches for them; no key of WeChat Pay has to be known before. A
-/// merchant that has public keys only has no certificates: that is said on stderr, and is no failure.
+/// Needs WECHATPAY_APIV3_KEY, which opens them and so vouches for them; no platform certificate has to be known before. A
+/// merchant that has public keys only has no certificates: where its public key is set, that is said on stderr, and is no
+/// failure; else nobody can be believed who says so. Brands have none either.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -584,7 +586,7 @@ pub(crate) struct ExplainSignature {
 
     /// Certificate, public key or private key of whoever is to have signed: the merchant for a request, WeChat Pay for an
     /// answer; give it again for further ones
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: Vec<PathBuf>,
 
     /// The time of day by which the timestamp is judged; without, it is not
@@ -628,8 +630,8 @@ pub(crate) struct Trigger {
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, env = "WECHATPAY_BASE_URL")]
     pub(crate) sandbox: Option<String>,
 
-    /// Merchant that it is for; the sandbox's first, if none is named
-    #[arg(long, value_name = "MCHID", env = "WECHATPAY_MCHID")]
+    /// Merchant or brand that it is for; the sandbox's first merchant, if none is named [env: WECHATPAY_MCHID, WECHATPAY_BRAND]
+    #[arg(long, value_name = "MCHID")]
     pub(crate) mchid: Option<String>,
 
     /// Send it even if no event of WeChat Pay's looks like that
@@ -685,7 +687,7 @@ pub(crate) enum Backend {
 #[command(next_help_heading = "Account (a flag, else the environment, else --config)")]
 pub(crate) struct Account {
     /// TOML file with the same names, such as mchid = "1900000001" or private_key = "apiclient_key.pem"
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
     /// Host to call, the official one by default [env: WECHATPAY_BASE_URL]
@@ -705,21 +707,21 @@ pub(crate) struct Account {
     #[arg(long, value_name = "HEX")]
     pub(crate) serial_no: Option<String>,
 
-    /// The merchant's private key, apiclient_key.pem [env: WECHATPAY_PRIVATE_KEY]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Path of the merchant's private key, apiclient_key.pem [env: WECHATPAY_PRIVATE_KEY]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) private_key: Option<String>,
 
     /// Id of WeChat Pay's public key [env: WECHATPAY_PUBLIC_KEY_ID]
     #[arg(long, value_name = "PUB_KEY_ID_…")]
     pub(crate) public_key_id: Option<String>,
 
-    /// WeChat Pay's public key, pub_key.pem [env: WECHATPAY_PUBLIC_KEY]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Path of WeChat Pay's public key, pub_key.pem [env: WECHATPAY_PUBLIC_KEY]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) public_key: Option<String>,
 
-    /// Platform certificates, in place of the public key or beside it; several as in PATH. With neither, they are
+    /// Paths of platform certificates, in place of the public key or beside it; several as in PATH. With neither, they are
     /// downloaded if WECHATPAY_APIV3_KEY is set [env: WECHATPAY_PLATFORM_CERT]
-    #[arg(long, value_name = "FILES", value_hint = ValueHint::FilePath)]
+    #[arg(long, allow_hyphen_values = true, value_name = "FILES", value_hint = ValueHint::FilePath)]
     pub(crate) platform_cert: Option<String>,
 }
 

@@ -28,7 +28,9 @@ impl<'a> Capture<'a> {
             }
             match header(line) {
                 Some((name, value)) => {
-                    headers.append(name, value);
+                    headers
+                        .try_append(name, value)
+                        .map_err(|_| format!(":{number}: more headers than any message of WeChat Pay has"))?;
                 }
                 None if number == 1 && start_line(line).is_some() => start = start_line(line),
                 None => {

@@ -23,6 +23,27 @@ pub(crate) fn event(name: &str) -> Option<&'static EventSpec> {
     notifications().find(|event| event.event_type() == name || event.id() == name)
 }
 
+/// A path without the values in it, which may be openids and codes: a documented one with the names of its places, of any
+/// other what looks like words.
+pub(crate) fn template(path: &str) -> String {
+    let path = path.split('?').next().unwrap_or_default();
+    let is_place = |part: &str| part.starts_with('{');
+    let fits = |template: &&str| {
+        let (parts, given) = (template.split('/'), path.split('/'));
+        parts.clone().count() == given.clone().count()
+            && parts.zip(given).all(|(part, given)| is_place(part) || part == given)
+    };
+    let places = |template: &&str| template.split('/').filter(|part| is_place(part)).count();
+    let known = operations().flat_map(|spec| std::iter::once(spec.path()).chain(spec.brand_path()));
+    if let Some(template) = known.filter(fits).min_by_key(places) {
+        return template.to_owned();
+    }
+    let version = |part: &str| part.strip_prefix('v').is_some_and(|number| number.parse::<u8>().is_ok());
+    // An openid has 28 characters.
+    let word = |part: &str| part.len() < 28 && part.chars().all(|c| c.is_ascii_lowercase() || "-_.".contains(c));
+    path.split('/').map(|part| if word(part) || version(part) { part } else { "{…}" }).collect::<Vec<_>>().join("/")
+}
+
 /// Largest value that the documents allow for an integer of a request.
 pub(crate) fn largest(spec: &Spec, name: &str) -> Option<i64> {
     let Shape::Object(fields) = spec.request() else { return None };

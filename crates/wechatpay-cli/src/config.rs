@@ -31,6 +31,9 @@ const KEYS: [&str; 9] = [
 /// Most bytes of a file that may be a key or a configuration.
 const LIMIT: u64 = 1 << 20;
 
+/// Most bytes of a path that is repeated although nothing is there: a longer one may be a key.
+const LONGEST: usize = 200;
+
 /// Everything that a signed call needs.
 pub(crate) struct Account {
     pub(crate) base: BaseUrl,
@@ -56,6 +59,7 @@ impl Account {
         let mut reader = Reader::new(args, &|name| std::env::var_os(name));
         let sender = reader.sender();
         let key = reader.required_apiv3_key();
+        reader.may_download();
         let public_key = if reader.has_public_key() { reader.public_key() } else { None };
         let certificates = key.map(|key| {
             let certificates = downloaded(key);
@@ -107,22 +111,18 @@ pub(crate) fn known(args: &args::Account) -> Result<(Vec<Known>, Option<aws_lc::
         };
         let serial = named(reader.optional("serial_no"));
         let key = reader.load(&path, &origin, Key::from_pem);
-        known.extend(key.map(|key| Known { whose, serial, key, apiv3_key: None }));
-        signer = reader.load(&path, &origin, aws_lc::Signer::from_pem);
-    }
-    let certificates = reader.optional("platform_cert").map(|(paths, origin)| {
-        (std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>(), origin)
-    });
-    let public_key = reader.optional("public_key").map(|(path, origin)| (vec![PathBuf::from(path)], origin));
-    for (paths, origin) in certificates.into_iter().chain(public_key) {
-        for path in paths {
-            let loaded =
-                reader.load(&path, &origin, |text| Key::from_pem(text).map(|key| (certificate_serial(text), key)));
-            known.extend(loaded.map(|(serial, key)| {
-                let serial = serial.or_else(|| named(reader.optional("public_key_id")));
-                Known { whose: Whose::Platform, serial, key, apiv3_key: None }
-            }));
+        if let Some(key) = key {
+            known.push(Known { whose, serial, key, apiv3_key: None });
+            signer = reader.load(&path, &origin, aws_lc::Signer::from_pem);
         }
+    }
+    let public_key = reader.optional("public_key").map(|(path, origin)| (PathBuf::from(path), origin));
+    for (path, origin) in reader.certificates().into_iter().chain(public_key) {
+        let loaded = reader.load(&path, &origin, |text| Key::from_pem(text).map(|key| (certificate_serial(text), key)));
+        known.extend(loaded.map(|(serial, key)| {
+            let serial = serial.or_else(|| named(reader.optional("public_key_id")));
+            Known { whose: Whose::Platform, serial, key, apiv3_key: None }
+        }));
     }
     reader.finish(Some((known, signer)))
 }
@@ -223,11 +223,10 @@ impl Reader {
         if let Some(file) = &args.config
             && let Err(problem) = reader.file(file)
         {
-            reader.problems.push(format!("--config: {}: {problem}", file.display()));
+            reader.problems.push(format!("--config: {problem}"));
         }
         for key in KEYS {
-            // An empty variable is one that somebody meant to unset.
-            match environment(&variable(key)).filter(|value| !value.is_empty()).map(OsString::into_string) {
+            match environment(&variable(key)).map(OsString::into_string) {
                 Some(Ok(text)) => reader.keep(key, text, Origin::Environment(key)),
                 Some(Err(_)) => reader.problems.push(format!("{}: is not UTF-8", variable(key))),
                 None => {}
@@ -251,18 +250,22 @@ impl Reader {
         reader
     }
 
+    /// Sets it, unless it is empty: that is what somebody meant to unset.
     fn keep(&mut self, key: &'static str, text: String, origin: Origin) {
-        self.found.insert(key, Found { text: Zeroizing::new(text), origin });
+        if !text.is_empty() {
+            self.found.insert(key, Found { text: Zeroizing::new(text), origin });
+        }
     }
 
     /// Reads a TOML file. Messages name lines and keys and never repeat a value: one of them is a secret.
     fn file(&mut self, file: &Path) -> std::result::Result<(), String> {
-        let text = read_text(file)?;
-        let table: toml::Table = toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            format!("line {line}, column {column}: no valid TOML: {}", error.message())
+        let table: toml::Table = read_file(file, |text| {
+            toml::from_str(text).map_err(|error: toml::de::Error| {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                format!("line {line}, column {column}: no valid TOML: {}", error.message())
+            })
         })?;
         for (name, value) in table {
             let plain = name.strip_prefix("WECHATPAY_").map_or_else(|| name.clone(), str::to_lowercase);
@@ -307,14 +310,19 @@ impl Reader {
 
     fn base_url(&mut self) -> Option<BaseUrl> {
         let Some((text, origin)) = self.optional("base_url") else { return Some(BaseUrl::official()) };
+        if text.contains('@') {
+            // What stands before it may be a password.
+            self.problems
+                .push(format!("{origin}: a base URL names no user; write it like https://api.mch.weixin.qq.com"));
+            return None;
+        }
         BaseUrl::parse(&text).map_err(|problem| self.problems.push(format!("{origin}: {problem}"))).ok()
     }
 
     /// Who calls, if that is said: of a merchant and a brand, the one that is said where it wins.
     fn caller(&mut self) -> Option<Caller> {
         let (mchid, brand) = (self.optional("mchid"), self.optional("brand"));
-        let rank = |found: &Option<(String, Origin)>| found.as_ref().map(|(_, origin)| origin.rank());
-        let by_brand = rank(&brand) > rank(&mchid);
+        let by_brand = self.by_brand();
         if let (Some((_, one)), Some((_, other))) = (&mchid, &brand)
             && one.rank() == other.rank()
         {
@@ -332,6 +340,12 @@ impl Reader {
             return None;
         }
         Some(if by_brand { Caller::Brand(text) } else { Caller::Merchant(text) })
+    }
+
+    /// Whether a brand is said where it wins over a merchant.
+    fn by_brand(&self) -> bool {
+        let rank = |key| self.found.get(key).map(|found| found.origin.rank());
+        rank("brand") > rank("mchid")
     }
 
     fn required_caller(&mut self) -> Option<Caller> {
@@ -379,6 +393,9 @@ impl Reader {
         if self.has_trust() {
             return Some(Arc::new(self.fixed_trust()));
         }
+        if !self.may_download() {
+            return None;
+        }
         if key.is_none() && !self.found.contains_key("apiv3_key") {
             self.problems.push(
                 "nothing to verify answers with: set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and \
@@ -390,6 +407,16 @@ impl Reader {
         key.map(|key| Arc::new(downloaded(key)) as Arc<dyn Verifier>)
     }
 
+    /// Whether there can be certificates to download. That there are none for a brand is a problem.
+    fn may_download(&mut self) -> bool {
+        let by_brand = self.by_brand();
+        if by_brand {
+            let advice = "set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY)";
+            self.problems.push(format!("brands have no platform certificates: {advice}"));
+        }
+        !by_brand
+    }
+
     fn fixed_trust(&mut self) -> Trust {
         let mut trust = Trust::new();
         if self.has_public_key()
@@ -397,13 +424,8 @@ impl Reader {
         {
             trust = trust.with_public_key(id, key);
         }
-        let certificates = self.optional("platform_cert");
-        for (path, origin) in certificates.iter().flat_map(|(paths, origin)| {
-            std::env::split_paths(paths)
-                .map(move |path| (path, origin))
-                .filter(|(path, _)| !path.as_os_str().is_empty())
-        }) {
-            let loaded = self.load(&path, origin, |text| {
+        for (path, origin) in self.certificates() {
+            let loaded = self.load(&path, &origin, |text| {
                 let certificate = Certificate::from_pem(text)?;
                 let key = aws_lc::VerifyingKey::from_certificate(&certificate)?;
                 Ok::<_, KeyError>((certificate.serial().to_owned(), key))
@@ -413,6 +435,20 @@ impl Reader {
             }
         }
         trust
+    }
+
+    /// The files of the platform certificates, and where they are named.
+    fn certificates(&mut self) -> Vec<(PathBuf, Origin)> {
+        let Some((text, origin)) = self.optional("platform_cert") else { return Vec::new() };
+        // What is no list of paths is not to be taken apart at its colons.
+        if has_lines(&text) {
+            return vec![(text.into(), origin)];
+        }
+        let paths: Vec<_> = std::env::split_paths(&text).filter(|path| !path.as_os_str().is_empty()).collect();
+        if paths.is_empty() {
+            self.problems.push(format!("{origin}: names no file"));
+        }
+        paths.into_iter().map(|path| (path, origin.clone())).collect()
     }
 
     fn public_key(&mut self) -> Option<(String, aws_lc::VerifyingKey)> {
@@ -462,12 +498,33 @@ impl Reader {
         read: impl FnOnce(&str) -> std::result::Result<T, E>,
     ) -> Option<T> {
         let path = origin.resolve(path.as_ref());
-        let loaded = read_text(&path).and_then(|text| read(&text).map_err(|error| error.to_string()));
-        loaded.map_err(|problem| self.problems.push(format!("{origin}: {}: {problem}", path.display()))).ok()
+        let loaded = read_file(&path, read).map_err(|problem| self.problems.push(format!("{origin}: {problem}")));
+        loaded.ok()
     }
 }
 
-pub(crate) fn read_text(path: &Path) -> std::result::Result<Zeroizing<String>, String> {
+/// What a file of keys or settings holds. A mistake is told with the path, unless that is a key itself.
+pub(crate) fn read_file<T, E: fmt::Display>(
+    path: &Path,
+    read: impl FnOnce(&str) -> std::result::Result<T, E>,
+) -> std::result::Result<T, String> {
+    let shown = path.to_string_lossy();
+    if has_lines(&shown) || (shown.len() > LONGEST && !path.exists()) {
+        return Err("holds a key or another text; give the path of its file".to_owned());
+    }
+    let named = |problem: String| format!("{shown}: {problem}");
+    let text = read_text(path).map_err(named)?;
+    // Whoever calls the library gives it contents; here the file is named.
+    let of_file = |error: E| error.to_string().replace("give the contents of", "name").replace(" (not its name)", "");
+    read(&text).map_err(|error| named(of_file(error)))
+}
+
+/// Whether this is the text of a key, and so no path.
+fn has_lines(text: &str) -> bool {
+    text.contains("-----BEGIN") || text.contains(['\n', '\r'])
+}
+
+fn read_text(path: &Path) -> std::result::Result<Zeroizing<String>, String> {
     let mut bytes = Zeroizing::new(Vec::new());
     let read = File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
     read.map_err(|error| format!("cannot be read: {error}"))?;

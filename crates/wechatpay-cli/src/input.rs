@@ -22,12 +22,7 @@ pub(crate) fn read_json(name: &str, output: &Output) -> Result<Value> {
         let at = error.utf8_error().valid_up_to();
         failed(format!("is not UTF-8 (first bad byte at offset {at}); save it as UTF-8"))
     })?;
-    parse(&text).map_err(|error| {
-        let problem = error.to_string();
-        // The place stands in front, where editors and people look for it.
-        let problem = problem.split(" at line ").next().unwrap_or_default();
-        Failure::Input(format!("{shown}:{}:{}: no valid JSON: {problem}", error.line(), error.column()))
-    })
+    parse(&text).map_err(|fault| Failure::Input(format!("{shown}:{}:{}: {}", fault.line, fault.column, fault.problem)))
 }
 
 /// A file name as messages name it.
@@ -92,10 +87,83 @@ fn fill(shape: &Shape, request: &mut Value, name: &str, text: impl FnOnce() -> S
     }
 }
 
-fn parse(text: &str) -> serde_json::Result<Value> {
+/// Where a text is not what can be sent as JSON, and why.
+struct Fault {
+    line: usize,
+    column: usize,
+    problem: String,
+}
+
+fn parse(text: &str) -> std::result::Result<Value, Fault> {
     // Some editors put a byte order mark in front, which is no JSON.
     let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
-    serde_json::from_str::<Strict>(text).map(|Strict(value)| value)
+    let Strict(value) = serde_json::from_str(text).map_err(|error| {
+        let problem = error.to_string();
+        // The place stands in front, where editors and people look for it.
+        let problem = problem.split(" at line ").next().unwrap_or_default();
+        Fault { line: error.line(), column: error.column(), problem: format!("no valid JSON: {problem}") }
+    })?;
+    let Some(before) = before_inexact(text) else { return Ok(value) };
+    Err(Fault {
+        line: before.matches('\n').count() + 1,
+        column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+        problem: "this number has more digits than a number keeps when it is sent; write it as a text, in quotes"
+            .to_owned(),
+    })
+}
+
+/// What stands before the first number of a JSON text that is another one when it is written again.
+fn before_inexact(text: &str) -> Option<&str> {
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        at += match rest.as_bytes().first() {
+            Some(b'"') => string_length(rest),
+            Some(b'-' | b'0'..=b'9') => {
+                let number = rest
+                    .split(|c: char| !matches!(c, '0'..='9' | '+' | '-' | '.' | 'e' | 'E'))
+                    .next()
+                    .unwrap_or_default();
+                if !is_exact(number) {
+                    return text.get(..at);
+                }
+                number.len()
+            }
+            _ => rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()).unwrap_or(rest.len()),
+        };
+    }
+    None
+}
+
+/// The length of the string in quotes at the beginning.
+fn string_length(text: &str) -> usize {
+    let mut escaped = true;
+    let end = text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |end| end + 1)
+}
+
+/// Whether a number is the same when it has been read and written again.
+fn is_exact(number: &str) -> bool {
+    let read =
+        || serde_json::from_str::<f64>(number).is_ok_and(|read| decimal(&format!("{read:e}")) == decimal(number));
+    number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() || read()
+}
+
+/// The digits of a number without zeros around them, and the power of ten that they are multiplied with.
+fn decimal(number: &str) -> Option<(String, i64)> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{part}");
+    let digits = all.trim_end_matches('0');
+    let shift = i64::try_from(all.len() - digits.len()).ok()? - i64::try_from(part.len()).ok()?;
+    let digits = digits.trim_start_matches(['-', '0']);
+    if digits.is_empty() {
+        return Some((String::new(), 0));
+    }
+    Some((digits.to_owned(), exponent.parse::<i64>().ok()?.checked_add(shift)?))
 }
 
 /// A JSON value in which no object has a name twice: one of two amounts would be lost without a word.
@@ -168,10 +236,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
 /// Names and texts.
 type Fields<'a> = Vec<(&'a str, &'a str)>;
 
-/// The arguments behind an operation's id: perhaps a file first, then fields.
+/// The arguments behind an operation's id: perhaps a file first, then fields. A first one with `=` is a file if it is there.
 pub(crate) fn split(arguments: &[String]) -> Result<(Option<&str>, Fields<'_>)> {
     let (document, fields) = match arguments {
-        [first, rest @ ..] if !first.contains('=') => (Some(first.as_str()), rest),
+        [first, rest @ ..] if !first.contains('=') || Path::new(first).is_file() => (Some(first.as_str()), rest),
         rest => (None, rest),
     };
     let field = |argument: &'_ String| {
@@ -198,14 +266,19 @@ pub(crate) fn set(shape: &Shape, request: &mut Value, name: &str, text: &str) ->
         None => name.split('.').map(str::to_owned).collect(),
     };
     let (mut at, mut shape) = (request, Some(shape));
-    for step in &steps {
+    for (index, step) in steps.iter().enumerate() {
         shape = match shape {
             Some(Shape::Object(fields)) => field(fields, step).map(Field::shape),
             Some(Shape::Array { items, .. }) => Some(*items),
             _ => None,
         };
+        let kind = kind(at);
         at = descend(at, step).ok_or_else(|| {
-            Failure::Usage(format!("`{name}` has no place for `{step}`: an array takes an index up to its length"))
+            let place = steps.iter().take(index).map(|step| format!("/{step}")).collect::<String>();
+            let place = if index == 0 { "the request" } else { &place };
+            let advice =
+                if kind == "an array" { "it takes an index up to its length" } else { "fields are set in an object" };
+            Failure::Usage(format!("`{name}`: {place} is {kind} and has no place for `{step}`; {advice}"))
         })?;
         if at.is_null()
             && let Some(Shape::Array { .. }) = shape
@@ -230,10 +303,21 @@ fn descend<'a>(at: &'a mut Value, step: &str) -> Option<&'a mut Value> {
         }
         return items.get_mut(index);
     }
-    if !at.is_object() {
+    if at.is_null() {
         *at = Value::Object(Map::new());
     }
     at.as_object_mut().map(|members| members.entry(step).or_insert(Value::Null))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 fn typed(shape: Option<&Shape>, text: &str) -> Value {

@@ -49,14 +49,19 @@ fn run(command: Command, output: &Output) -> output::Result {
 
 /// Help and version are results; anything else that the parser has to say is a mistake on the command line.
 fn not_understood(error: &clap::Error) -> ExitCode {
-    let result = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    if result || !std::env::args_os().any(|arg| arg == "--json") {
-        return match error.print() {
-            Ok(()) if result => Exit::Done.into(),
-            _ => Exit::Usage.into(),
+    let output = Output { json: std::env::args_os().any(|arg| arg == "--json") };
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return match output::wrote(error.print()) {
+            Ok(()) => Exit::Done.into(),
+            Err(failure) => output.failure(&failure),
         };
+    }
+    if !output.json {
+        // The exit code stands, whether or not the words got through.
+        drop(error.print());
+        return Exit::Usage.into();
     }
     let message = error.render().to_string();
     let message = message.trim().trim_start_matches("error: ").to_owned();
-    Output { json: true }.failure(&Failure::Usage(message))
+    output.failure(&Failure::Usage(message))
 }

@@ -1,5 +1,6 @@
 //! What the command prints, for people or as JSON, and the exit codes.
 
+use crate::catalog::template;
 use clap::builder::styling::{AnsiColor, Style};
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -92,11 +93,10 @@ impl Operation {
         Self { name: name.to_owned(), idempotency: None }
     }
 
-    /// A call by method and path; the query may hold an openid and is left out.
+    /// A call by method and path; query and values in the path may be openids and codes and are left out.
     pub(crate) fn raw(method: &http::Method, path: &str) -> Self {
-        let path = path.split('?').next().unwrap_or_default();
         let idempotency = (method == http::Method::GET).then_some(Idempotency::Safe);
-        Self { name: format!("{method} {path}"), idempotency }
+        Self { name: format!("{method} {}", template(path)), idempotency }
     }
 
     /// A call of it that failed.
@@ -251,10 +251,41 @@ fn exit(error: &Error) -> Exit {
     }
 }
 
-/// Whether the API said no. What has no error code comes from something on the way, not from the API.
+/// Whether the API said no. It signs what it refuses, unless the signature of the request is wrong: that is 401. What else
+/// is unsigned may come from anybody on the way, behind whose back the request was executed.
 fn refused(error: &Error, refusal: &ApiError) -> bool {
-    let unsigned_no = !refusal.authenticated && refusal.status < 500 && !refusal.code.as_str().is_empty();
-    error.executed() == Executed::No || (unsigned_no && refusal.code != wechatpay_model::ErrorCode::SystemError)
+    let wrong_signature = !refusal.authenticated && refusal.status == 401 && !refusal.code.as_str().is_empty();
+    error.executed() == Executed::No || wrong_signature
+}
+
+/// A text of somebody else's, on one line: what a terminal would act upon instead of showing it is written out.
+pub(crate) fn plain(text: &str) -> String {
+    let acts = |c: char| {
+        let turns =
+            matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        c.is_control() || turns
+    };
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if acts(c) { plain.extend(c.escape_unicode()) } else { plain.push(c) }
+    }
+    plain
+}
+
+/// The same of several lines.
+fn plain_lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
+}
+
+/// A refusal whose own words are plain: nobody need have signed them.
+fn plain_refusal(refusal: &ApiError) -> ApiError {
+    let mut refusal = refusal.clone();
+    refusal.code = plain(refusal.code.as_str()).into();
+    refusal.message = plain(&refusal.message);
+    if let Some(Value::String(field)) = refusal.detail.as_mut().and_then(|detail| detail.get_mut("field")) {
+        *field = plain(field);
+    }
+    refusal
 }
 
 fn call_message(operation: &Operation, error: &Error) -> String {
@@ -266,6 +297,7 @@ fn call_message(operation: &Operation, error: &Error) -> String {
             let head = format!("{name}: nothing was sent, the request has {count} mistake{s}");
             invalid.violations.iter().fold(head, |text, violation| format!("{text}\n  {violation}"))
         }
+        Error::Api(refusal) => format!("{name}: {}", plain_refusal(refusal)),
         other => format!("{name}: {other}"),
     }
 }
@@ -419,17 +451,21 @@ impl Output {
 
     /// Something beside the results. Whether anybody can read it is of no consequence.
     pub(crate) fn hint(&self, text: fmt::Arguments<'_>) {
-        let _ = writeln!(anstream::stderr(), "{DIM}{text}{DIM:#}");
+        let _ = writeln!(anstream::stderr(), "{DIM}{}{DIM:#}", plain_lines(&text.to_string()));
     }
 
     /// Tells why the command failed, and with which code it ends.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         let told = match failure {
             Failure::Unread | Failure::Told(_) => Ok(()),
-            failure if self.json => writeln!(io::stdout(), "{}", json!({ "error": failure.json() })),
+            failure if self.json => {
+                let line = json!({ "error": failure.json() });
+                // It may be stdout that failed.
+                writeln!(io::stdout(), "{line}").or_else(|_| writeln!(io::stderr(), "{line}"))
+            }
             failure => {
                 let next = failure.next().map(|next| format!("\nnext: {next}")).unwrap_or_default();
-                writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}{next}", failure.message())
+                writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {}{next}", plain_lines(&failure.message()))
             }
         };
         // The exit code stands, whether or not the words got through.

@@ -1,6 +1,6 @@
 //! Certificates and notifications that are not taken: what that means for whoever waits for them.
 
-use crate::output::{Exit, Failure, Operation, Rejection, reason_name};
+use crate::output::{Exit, Failure, Operation, Rejection, plain, reason_name};
 use wechatpay_model::Operation as _;
 use wechatpay_model::certificates::List;
 use wechatpay_protocol::certificates::{CertificatesError, EntryFault, SealedError};
@@ -12,6 +12,17 @@ const CHECK_KEY: &str = "check that WECHATPAY_APIV3_KEY is the key that is set o
 const TRUST_MORE: &str = "get the certificates with `wechatpay certs download --dir DIR` and name them in \
                           --platform-cert, or set the public key; if nobody of WeChat Pay's has that serial, it is forged";
 
+/// A merchant that has none, where nothing else is there to verify with.
+pub(crate) fn no_certificates() -> Failure {
+    let message =
+        "this merchant has no platform certificates, only public keys of WeChat Pay; the call itself was not sent";
+    let mut rejection = unreadable(format!("{}: {message}", List::SPEC.id()));
+    (rejection.exit, rejection.kind) = (Exit::Usage, "config");
+    rejection.next =
+        Some("set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY)".to_owned());
+    Failure::Rejected(Box::new(rejection))
+}
+
 /// Platform certificates that were not downloaded.
 pub(crate) fn refresh(error: RefreshError) -> Failure {
     match error {
@@ -22,7 +33,7 @@ pub(crate) fn refresh(error: RefreshError) -> Failure {
 }
 
 fn certificates(error: &CertificatesError) -> Failure {
-    let mut rejection = unreadable(format!("{}: {error}", List::SPEC.id()));
+    let mut rejection = unreadable(format!("{}: {}", List::SPEC.id(), plain(&error.to_string())));
     match error {
         CertificatesError::Unverified(reason) => unverified(&mut rejection, reason),
         CertificatesError::Refused { status, code, .. } => {
@@ -67,5 +78,13 @@ fn unreadable(message: String) -> Rejection {
 fn unverified(rejection: &mut Rejection, reason: &UnverifiedReason) {
     rejection.kind = "unverified";
     rejection.reason = Some(reason_name(reason));
-    rejection.next = matches!(reason, UnverifiedReason::UnknownSerial(_)).then(|| TRUST_MORE.to_owned());
+    rejection.next = match reason {
+        UnverifiedReason::UnknownSerial(id) if id.starts_with("PUB_KEY_ID_") => Some(format!(
+            "this merchant has public keys of WeChat Pay: set --public-key-id and --public-key to the one that the merchant \
+             platform shows as {}; if it shows none such, it is forged",
+            plain(id)
+        )),
+        UnverifiedReason::UnknownSerial(_) => Some(TRUST_MORE.to_owned()),
+        _ => None,
+    };
 }

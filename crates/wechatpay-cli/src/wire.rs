@@ -5,10 +5,12 @@ use crate::config::Account;
 use crate::output::{Failure, Operation, Output, Result, Signal};
 use crate::rejection;
 use bytes::Bytes;
+use http::Uri;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::cell::Cell;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 use wechatpay_hyper::Hyper;
 use wechatpay_protocol::retry::Sleep;
 use wechatpay_protocol::{BoxError, Client, Report, RetryPolicy, Transport, TransportError};
-use wechatpay_reqwest::Reqwest;
+use wechatpay_reqwest::reqwest::ClientBuilder;
+use wechatpay_reqwest::{CONNECT_TIMEOUT, Reqwest, TIMEOUT};
 
 /// The backend that was asked for; knows whether a request has been handed to it.
 #[derive(Debug, Clone)]
@@ -27,20 +30,35 @@ pub(crate) struct Wire {
 
 #[derive(Debug, Clone)]
 enum Library {
-    Reqwest(Reqwest),
+    Reqwest {
+        far: Reqwest,
+        /// For what is on this machine, which no proxy reaches, or has any business with.
+        near: Reqwest,
+    },
     Hyper(Hyper),
 }
 
 impl Wire {
     pub(crate) fn new(backend: Backend) -> Result<Self> {
         let library = match backend {
-            Backend::Reqwest => Library::Reqwest(
-                Reqwest::new().map_err(|error| Failure::Local(format!("reqwest cannot be set up: {error}")))?,
-            ),
+            Backend::Reqwest => {
+                let failed = |error| Failure::Local(format!("reqwest cannot be set up: {error}"));
+                let direct = ClientBuilder::new().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).no_proxy();
+                Library::Reqwest {
+                    far: Reqwest::new().map_err(failed)?,
+                    near: Reqwest::from_builder(direct).map_err(failed)?,
+                }
+            }
             Backend::Hyper => Library::Hyper(Hyper::new()),
         };
         Ok(Self { library, under_way: Arc::default() })
     }
+}
+
+/// Whether it is on this machine.
+pub(crate) fn is_here(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl Transport for Wire {
@@ -52,7 +70,8 @@ impl Transport for Wire {
     ) -> std::result::Result<http::Response<Self::Body>, TransportError> {
         self.under_way.store(true, Ordering::Relaxed);
         match &self.library {
-            Library::Reqwest(library) => {
+            Library::Reqwest { far, near } => {
+                let library = if is_here(request.uri()) { near } else { far };
                 library.call(request).await.map(|response| response.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
             Library::Hyper(library) => {
@@ -135,10 +154,7 @@ pub(crate) fn exchange<T, F: Future<Output = Result<T>>>(
 pub(crate) async fn download(client: &Client<Wire>) -> Result {
     let changed = client.refresh_certificates().await.map_err(rejection::refresh)?;
     if changed.none {
-        let advice = "set --public-key-id and --public-key (WECHATPAY_PUBLIC_KEY_ID and WECHATPAY_PUBLIC_KEY)";
-        return Err(Failure::Config(vec![format!(
-            "this merchant has no platform certificates, only public keys of WeChat Pay: {advice}"
-        )]));
+        return Err(rejection::no_certificates());
     }
     Ok(())
 }

@@ -11,7 +11,8 @@ use story::{Expectation, Names, Request, Step, Story};
 use tokio::runtime::Builder;
 use wechatpay_protocol::crypto::aws_lc;
 use wechatpay_protocol::{BaseUrl, BlockingClient, Client, Error, Merchant, Reply, Trust};
-use wechatpay_reqwest::BlockingReqwest;
+use wechatpay_reqwest::reqwest::blocking::ClientBuilder;
+use wechatpay_reqwest::{BlockingReqwest, CONNECT_TIMEOUT, TIMEOUT};
 use wechatpay_sandbox::{Credentials, Sandbox};
 
 pub(crate) fn run(args: &Demo, output: &Output) -> Result {
@@ -68,14 +69,33 @@ impl Stage {
                 self.library(false)
             ))?;
         }
+        let mut surprises = Vec::new();
+        let told = self.tell(story, output, &mut surprises).await;
+        // A step that cannot be made may only lack what an earlier one should have brought.
+        if !surprises.is_empty() {
+            return Err(Failure::Local(format!("the demo did not go as it should:\n  {}", surprises.join("\n  "))));
+        }
+        told?;
+        if !output.json {
+            let count = story.steps.len();
+            output
+                .line(format_args!("\n{GOOD}{count} calls, each as it should be.{GOOD:#} Nothing is left behind."))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the calls one after the other; notes each that does not end as it should.
+    async fn tell(&self, story: &Story, output: &Output, surprises: &mut Vec<String>) -> Result {
         let mut names = Names::new(self.client.identity().id());
-        let (mut surprises, mut answers) = (Vec::new(), Vec::new());
+        let mut answers = Vec::new();
         for (index, step) in story.steps.iter().enumerate() {
             let number = index + 1;
             let request = Request::make(&step.call, &names)?;
             let operation = request.operation();
             let outcome = self.call(&request, step.blocking).await?;
             let surprise = surprise(step, &request, &outcome.result);
+            surprises
+                .extend(surprise.as_ref().map(|surprise| format!("step {number}, {}: {surprise}", operation.name)));
             if let Ok(reply) = &outcome.result {
                 names.keep(&step.keep, &reply.value)?;
             }
@@ -87,15 +107,6 @@ impl Stage {
             if let Ok(reply) = outcome.result {
                 answers.push((number, reply.value));
             }
-            surprises.extend(surprise.map(|surprise| format!("step {number}, {}: {surprise}", operation.name)));
-        }
-        if !surprises.is_empty() {
-            return Err(Failure::Local(format!("the demo did not go as it should:\n  {}", surprises.join("\n  "))));
-        }
-        if !output.json {
-            let count = story.steps.len();
-            output
-                .line(format_args!("\n{GOOD}{count} calls, each as it should be.{GOOD:#} Nothing is left behind."))?;
         }
         Ok(())
     }
@@ -118,7 +129,9 @@ impl Stage {
         let (merchant, trust) = parties(&self.account)?;
         let base = self.base.clone();
         let thread = std::thread::spawn(move || {
-            let client = BlockingClient::new(BlockingReqwest::new()?, merchant, trust).with_base_url(base);
+            let direct = ClientBuilder::new().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).no_proxy();
+            let transport = BlockingReqwest::from_builder(direct)?;
+            let client = BlockingClient::new(transport, merchant, trust).with_base_url(base);
             match request {
                 Request::Operation { spec, arguments, .. } => client.call(spec, arguments),
                 Request::Path { method, path, body } => client.send_raw(method, &path, &[], body.as_ref()),
@@ -250,4 +263,20 @@ fn surprise(step: &Step, request: &Request, result: &std::result::Result<Reply<V
         Err(error) => error.to_string(),
     };
     (!as_expected).then(|| format!("expected {}, but {}", step.expect, found()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_went_wrong_first_is_what_is_told() {
+        let runtime = wire::runtime(Builder::new_multi_thread()).unwrap();
+        let sandbox = runtime.block_on(Sandbox::start()).unwrap();
+        // Nobody answers, so that later steps lack what the first ones bring.
+        let stage = Stage::new("http://127.0.0.1:0", sandbox.merchant(), Backend::Hyper).unwrap();
+        let ended = runtime.block_on(stage.play(&Story::read().unwrap(), &Output { json: true }));
+        let Err(Failure::Local(told)) = ended else { panic!("{ended:?}") };
+        assert!(told.starts_with("the demo did not go as it should:\n  step "), "{told}");
+    }
 }

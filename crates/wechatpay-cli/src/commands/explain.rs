@@ -12,6 +12,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use wechatpay_protocol::crypto::{Signer as _, aws_lc};
 use wechatpay_sandbox::explain::{self, Clock, Explanation, Key, Known, Pair, Piece, Whose, side_by_side};
+use zeroize::Zeroizing;
 
 /// Seconds by which WeChat Pay and its clients let a timestamp be off.
 const WINDOW: i64 = 300;
@@ -23,9 +24,9 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result {
     let message = Message::read(args, output)?;
     let (mut known, mut signer) = config::known(&args.account)?;
     for path in &args.key {
-        let failed = |problem: String| Failure::Input(format!("--key: {}: {problem}", path.display()));
-        let text = config::read_text(path).map_err(failed)?;
-        let key = Key::from_pem(&text).map_err(failed)?;
+        let read = |text: &str| Ok::<_, String>((Key::from_pem(text)?, Zeroizing::new(text.to_owned())));
+        let failed = |problem: String| Failure::Input(format!("--key: {problem}"));
+        let (key, text) = config::read_file(path, read).map_err(failed)?;
         let whose = match message.is_request() {
             true if message.is_brands() => Whose::Brand(None),
             true => Whose::Merchant(args.account.mchid.clone()),
@@ -76,18 +77,19 @@ impl Message {
                 body: args.body.as_ref().map_or(Ok(Vec::new()), |file| bytes(file, output))?,
             },
         };
+        let too_many = |_| Failure::Usage("--header: these are more headers than a message can have".to_owned());
         for text in &args.header {
             let (name, value) = header(text.as_bytes()).ok_or_else(|| {
                 Failure::Usage(format!("--header: {:?} is no header; write `Name: value`", name(text)))
             })?;
-            message.headers.append(name, value);
+            message.headers.try_append(name, value).map_err(too_many)?;
         }
         if let Some(text) = &args.authorization {
             let value = text.trim().trim_start_matches("Authorization:").trim();
             let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
                 Failure::Usage("--authorization: has a line break, which no header can have".to_owned())
             })?;
-            message.headers.append(AUTHORIZATION, value);
+            message.headers.try_append(AUTHORIZATION, value).map_err(too_many)?;
         }
         Ok(message)
     }

@@ -17,11 +17,25 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result {
             args.listen
         )));
     }
+    check_ids("--mchid", &args.mchid)?;
+    check_ids("--brand", &args.brand)?;
     let place = Place::make(args.dir.as_deref())?;
     let runtime = wire::runtime(Builder::new_multi_thread())?;
     let ended = runtime.block_on(serve(args, place.path(), output));
     runtime.shutdown_background();
     ended
+}
+
+fn check_ids(flag: &str, ids: &[String]) -> Result {
+    for (index, id) in ids.iter().enumerate() {
+        if !(1..=20).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Failure::Usage(format!("{flag}: {id:?} is no id; it has 1 to 20 digits")));
+        }
+        if ids.iter().take(index).any(|earlier| earlier == id) {
+            return Err(Failure::Usage(format!("{flag}: {id} is named twice")));
+        }
+    }
+    Ok(())
 }
 
 async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
@@ -52,10 +66,10 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
         }
     });
     // Signals are caught before anybody can know that there is something to end.
-    let mut signal = pin!(wire::signal());
+    let mut signal = pin!(asked_to_end());
     let sandbox = tokio::select! {
         biased;
-        signal = &mut signal => return signal.map(drop),
+        signal = &mut signal => return signal,
         started = builder.start() => started.map_err(|error| Failure::Local(error.to_string()))?,
     };
     let mut ready = sandbox.ready();
@@ -66,16 +80,53 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     let env = dir.join("sandbox.env");
     output.hint(format_args!(
         "ready; in another shell: set -a; . {}; set +a; wechatpay call certificates.list",
-        env.display()
+        for_shell(&env)
     ));
     for brand in &args.brand {
         let env = dir.join("brands").join(brand).join("sandbox.env");
-        output.hint(format_args!("brand {brand} calls in a shell that has read {}", env.display()));
+        output.hint(format_args!("brand {brand} calls in a shell that has read {}", for_shell(&env)));
     }
     output.hint(format_args!("Ctrl-C ends it"));
     signal.await?;
     sandbox.shutdown().await;
     Ok(())
+}
+
+/// Waits for a signal, or for the end of the terminal.
+async fn asked_to_end() -> Result {
+    tokio::select! {
+        signal = wire::signal() => signal.map(drop),
+        () = hangup() => Ok(()),
+    }
+}
+
+/// Waits until the terminal is closed; for ever where that is ignored, as nohup has it: to catch it would undo that.
+async fn hangup() {
+    #[cfg(target_os = "linux")]
+    if !ignores_hangup()
+        && let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+    {
+        hangup.recv().await;
+        return;
+    }
+    std::future::pending().await
+}
+
+#[cfg(target_os = "linux")]
+fn ignores_hangup() -> bool {
+    let ignored = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(bits.trim(), 16).ok()
+    });
+    // The first bit is HUP. Where nothing can be known, nothing is changed.
+    ignored.is_none_or(|signals| signals & 1 == 1)
+}
+
+/// A path as a shell reads it.
+fn for_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Where keys are kept: a directory that was named, or one that goes with the sandbox.

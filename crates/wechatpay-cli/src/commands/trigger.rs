@@ -10,7 +10,6 @@ use http::header::CONTENT_TYPE;
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Map, Value, json};
-use std::net::IpAddr;
 use tokio::runtime::Builder;
 use wechatpay_model::{EventSpec, notifications};
 use wechatpay_protocol::Transport;
@@ -28,7 +27,7 @@ pub(crate) fn run(args: &Trigger, output: &Output) -> Result {
     }
     let fields: Map<_, _> = fields.into_iter().map(|(name, text)| (name.to_owned(), json!(text))).collect();
     let wish = json!({
-        "event": spec.event_type(), "to": args.to, "fields": fields, "mchid": args.mchid, "unchecked": args.unchecked,
+        "event": spec.event_type(), "to": args.to, "fields": fields, "mchid": whose(args), "unchecked": args.unchecked,
     });
     let uri = control(args.sandbox.as_deref())?;
     let runtime = wire::runtime(Builder::new_current_thread())?;
@@ -46,6 +45,12 @@ pub(crate) fn run(args: &Trigger, output: &Output) -> Result {
     output.value(&answer)
 }
 
+/// The merchant or brand that is named, or that the shell is configured for.
+fn whose(args: &Trigger) -> Option<String> {
+    let configured = || ["WECHATPAY_MCHID", "WECHATPAY_BRAND"].into_iter().filter_map(|name| std::env::var(name).ok());
+    args.mchid.iter().cloned().chain(configured()).find(|id| !id.is_empty())
+}
+
 fn unknown(name: &str) -> Failure {
     let near = catalog::nearest(name, notifications().map(EventSpec::event_type));
     let known: Vec<_> = notifications().map(EventSpec::event_type).collect();
@@ -59,12 +64,16 @@ fn control(sandbox: Option<&str>) -> Result<Uri> {
     let Some(base) = sandbox.filter(|base| !base.is_empty()) else {
         return Err(Failure::Usage(format!("no sandbox is named: set --sandbox or WECHATPAY_BASE_URL; {START}")));
     };
+    if base.contains('@') {
+        // What stands before it may be a password.
+        return Err(Failure::Usage(
+            "the URL of a sandbox names no user; write it like http://127.0.0.1:8080".to_owned(),
+        ));
+    }
     let no_sandbox =
         || Failure::Usage(format!("{base} is no sandbox on this machine, such as http://127.0.0.1:8080; {START}"));
     let uri: Uri = format!("{}/_sandbox/trigger", base.trim_end_matches('/')).parse().map_err(|_| no_sandbox())?;
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
-    if local && uri.scheme_str() == Some("http") { Ok(uri) } else { Err(no_sandbox()) }
+    if wire::is_here(&uri) && uri.scheme_str() == Some("http") { Ok(uri) } else { Err(no_sandbox()) }
 }
 
 async fn post(uri: &Uri, wish: &Value) -> Result<(StatusCode, Value)> {

@@ -216,7 +216,13 @@ impl Drop for Sandbox {
 /// Starts `wechatpay sandbox` and reads its first line.
 pub(crate) fn start_sandbox(arguments: &[&str]) -> (Child, Value) {
     let mut command = command(&["sandbox"]);
-    let mut child = command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    command.args(arguments);
+    first_line(command)
+}
+
+/// Starts a command and reads its first line.
+pub(crate) fn first_line(mut command: Command) -> (Child, Value) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     (child, serde_json::from_str(&line).unwrap())

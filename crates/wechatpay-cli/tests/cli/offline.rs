@@ -66,6 +66,11 @@ const ROWS: &[Row] = &[
     piped("explain-signature --request -", "A: b\n\n", 2, &[], &["stdin:1: no request line"]),
     row("sandbox --listen 0.0.0.0:0", 2, &[], &["--allow-remote"]),
     row("sandbox --allow-remote-control", 2, &[], &["--allow-remote"]),
+    row("sandbox --mchid abc", 2, &[], &["--mchid: \"abc\"", "1 to 20 digits"]),
+    row("sandbox --json --mchid 1 --mchid 123456789012345678901", 2, &["\"kind\":\"usage\""], &[]),
+    row("sandbox --brand ../x", 2, &[], &["--brand: \"../x\""]),
+    row("sandbox --mchid 1 --mchid 1", 2, &[], &["--mchid: 1 is named twice"]),
+    row("sandbox --brand 1 --brand 1", 2, &[], &["--brand: 1 is named twice"]),
     row("sandbox --fault explode", 2, &[], &["no fault \"explode\"", "lose-reply"]),
     row("sandbox --fault stall;nth=0", 2, &[], &["nth is 0"]),
     // The catalogue.
@@ -128,6 +133,20 @@ const ROWS: &[Row] = &[
     piped("call --dry-run --mchid 19 favor.start_stock -", "", 2, &[], &["stdin:1:0: no valid JSON"]),
     piped("call --dry-run --mchid 19 favor.start_stock -", "{\"a\":1,\n\"a\":2}", 2, &[], &["stdin:2:", "`a` stands twice"]),
     piped("call --dry-run --mchid 19 favor.start_stock -", "[]", 2, &[], &["/: must be an object, is an array"]),
+    // What is no object is not dropped for the sake of a field.
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "\"{\\\"stock_creator_mchid\\\":\\\"8\\\"}\"", 2, &[], &["`stock_id`: the request is a string"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "7", 2, &[], &["`stock_id`: the request is a number"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "true", 2, &[], &["`stock_id`: the request is true or false"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9", "[]", 2, &[], &["`stock_id`: the request is an array"]),
+    piped("call --dry-run --mchid 19 favor.start_stock - stock_id=9 stock_creator_mchid=8", "null", 0, &["/stocks/9/start"], &[]),
+    piped("call --dry-run --mchid 19 favor.create_coupon_stock - stock_use_rule.max_coupons=5", "{\"stock_use_rule\":\"x\"}", 2, &[], &["`stock_use_rule.max_coupons`: /stock_use_rule is a string"]),
+    // Numbers are sent as they stand, or not at all.
+    piped("raw POST /v3/x -", "{\"a\":12345678901234567890123}", 2, &[], &["stdin:1:6: ", "in quotes"]),
+    piped("raw POST /v3/x -", "{\"a\":\n[1,0.1234567890123456789]}", 2, &[], &["stdin:2:4: ", "in quotes"]),
+    piped("raw POST /v3/x -", "{\"a\":-9223372036854775809}", 2, &[], &["stdin:1:6: ", "in quotes"]),
+    piped("raw POST /v3/x -", "1e999", 2, &[], &["stdin:1:"]),
+    piped("raw POST /v3/x -", "[18446744073709551615,-9223372036854775808,\"9,12345678901234567890123\\\"\",0.1,1.5e3,1e2,100.0,-0,1.10,2.50e-3,5e-324]", 2, &[], &["the merchant id is missing"]),
+    row("call --dry-run --mchid 19 favor.create_coupon_stock stock_use_rule.max_coupons=12345678901234567890123", 2, &[], &["/stock_use_rule/max_coupons: "]),
     row("call --dry-run --mchid 19 favor.start_stock /nowhere/at/all.json", 2, &[], &["/nowhere/at/all.json: cannot be read"]),
     // An account that is not there, or not right.
     row("call favor.start_stock stock_id=9 stock_creator_mchid=8", 2, &[], &["--mchid", "WECHATPAY_SERIAL_NO", "`private_key`", "--platform-cert", "WECHATPAY_APIV3_KEY"]),
@@ -248,6 +267,96 @@ fn a_wrong_key_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_key_in_place_of_its_path_is_not_repeated() {
+    let pem = std::fs::read_to_string(fixture("rsa2048.key.pem")).unwrap();
+    let bare: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let escaped = pem.trim_end().replace('\n', "\\n");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wechatpay.toml");
+    for key in [&pem, &bare, &escaped, &bare[..64], &format!("box:{pem}")] {
+        for (name, option) in [
+            ("private_key", "--private-key"),
+            ("public_key", "--public-key"),
+            ("platform_cert", "--platform-cert"),
+            ("", "--key"),
+        ] {
+            let mut runs = Vec::new();
+            for json in [&[][..], &["--json"]] {
+                let with = |line: &[&str]| command(&[line, json].concat());
+                if name.is_empty() {
+                    runs.push(with(&["explain-signature", "--method", "GET", "--target", "/", option, key]));
+                    continue;
+                }
+                std::fs::write(&file, format!("{name} = {}", serde_json::json!(key))).unwrap();
+                runs.push(with(&["raw", "GET", "/v3/certificates", "--config", file.to_str().unwrap()]));
+                runs.push(with(&["raw", "GET", "/v3/certificates", option, key]));
+                let mut command = with(&["raw", "GET", "/v3/certificates"]);
+                command.env(format!("WECHATPAY_{}", name.to_uppercase()), key);
+                runs.push(command);
+            }
+            for mut command in runs {
+                let run = run_with(&mut command, b"");
+                assert_eq!(run.code, 2, "{command:?}: {run:?}");
+                let said = run.stdout + &run.stderr;
+                // Less than 64 letters may be the name of a file.
+                let piece = bare.get(..40).filter(|_| key.len() > 64).unwrap_or("-----");
+                assert!(!said.contains(piece), "{command:?}: {said}");
+                if key.len() > 64 {
+                    assert!(said.contains("holds a key") && said.contains("path of"), "{command:?}: {said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_no_key_is_named_without_asking_for_its_contents() {
+    for (file, wanted) in [("Cargo.toml", "name the private key file"), ("../../rustfmt.toml", "apiclient_key.pem")] {
+        let run = run(&["raw", "GET", "/v3/certificates", "--private-key", file]);
+        assert!(run.code == 2 && run.stderr.contains(wanted), "{run:?}");
+        assert!(!run.stderr.contains("contents") && !run.stderr.contains("not its name"), "{run:?}");
+        let run = crate::common::run(&["explain-signature", "--method", "GET", "--target", "/", "--key", file]);
+        assert!(run.code == 2 && !run.stderr.contains("contents"), "{run:?}");
+    }
+}
+
+#[test]
+fn the_password_of_a_url_is_not_repeated() {
+    let trigger = ["trigger", "COUPON.USE", "--to", "http://127.0.0.1:1/"];
+    for url in ["http://user:s3cret@127.0.0.1:1", "http://user:s3 cret@127.0.0.1:1", "https://user:s3cret@x/y"] {
+        for arguments in [&["raw", "GET", "/v3/certificates"][..], &trigger] {
+            let run = run_with(command(arguments).env("WECHATPAY_BASE_URL", url), b"");
+            assert!(run.code == 2 && run.stderr.contains("user"), "{run:?}");
+            assert!(!run.stderr.contains("s3") && !run.stderr.contains("cret@"), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_empty_is_not_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wechatpay.toml");
+    let call = ["raw", "GET", "/v3/certificates"];
+    let nothing = "nothing to verify answers with";
+    let rows: [(&[&str], &str, &str, &str); 8] = [
+        (&["--platform-cert", ""], "", "", nothing),
+        (&[], ":", "", "WECHATPAY_PLATFORM_CERT: names no file"),
+        (&["--platform-cert", ":"], "", "", "--platform-cert: names no file"),
+        (&[], "", "platform_cert = \"\"", nothing),
+        (&[], "", "platform_cert = \"::\"", "names no file"),
+        (&["--public-key", "", "--public-key-id", ""], "", "", nothing),
+        (&["--mchid", ""], "", "mchid = \"x\"", "`mchid` in "),
+        (&["--platform-cert", ""], "/nowhere.pem", "", "WECHATPAY_PLATFORM_CERT: /nowhere.pem: cannot be read"),
+    ];
+    for (flags, environment, text, wanted) in rows {
+        std::fs::write(&file, text).unwrap();
+        let arguments = [&call[..], flags, &["--config", file.to_str().unwrap()]].concat();
+        let run = run_with(command(&arguments).env("WECHATPAY_PLATFORM_CERT", environment), b"");
+        assert!(run.code == 2 && run.stderr.contains(wanted), "{flags:?} {environment:?} {text}: {run:?}");
+    }
+}
+
+#[test]
 fn flags_win_over_the_environment_and_that_over_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("wechatpay.toml");
@@ -289,18 +398,55 @@ fn a_configuration_file_is_judged_without_repeating_its_secrets() {
 
 #[test]
 fn nobody_reads_the_list_and_that_is_no_failure() {
-    let mut child = command(&["ops", "--json"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(crate::common::exit_code(&mut child), 0);
+    for line in [&["ops", "--json"][..], &["--help"], &["--version"], &["--json", "call", "--help"]] {
+        // A pipe whose reading end is gone before the command begins.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(line).stdout(writer).output().unwrap();
+        assert!(output.status.code() == Some(0) && output.stderr.is_empty(), "{line:?}: {output:?}");
+    }
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_a_local_failure() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command(&["ops"]).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(5));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("stdout"));
+    let rows = [
+        ("ops", 5, "cannot be written to stdout"),
+        ("ops --json", 5, "cannot be written to stdout"),
+        ("--help", 5, "cannot be written to stdout"),
+        ("--json --version", 5, "cannot be written to stdout"),
+        ("--json cal", 2, "unrecognized subcommand"),
+        ("--json ops nothing", 2, "no family is called"),
+    ];
+    for (line, code, wanted) in rows {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command(&line.split(' ').collect::<Vec<_>>()).stdout(full).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && stderr.contains(wanted), "{line}: {output:?}");
+    }
+}
+
+#[test]
+fn a_capture_with_more_headers_than_can_be_held_is_a_mistake() {
+    let headers: String = (0..30_000).map(|number| format!("a{number}: 1\n")).collect();
+    let lines = ["notify decrypt -", "explain-signature --reply -", "explain-signature --request -"];
+    for line in lines {
+        let capture = if line.ends_with("request -") { "GET / HTTP/1.1\n" } else { "" }.to_owned() + &headers + "\n";
+        let run = run_with(&mut command(&line.split(' ').collect::<Vec<_>>()), capture.as_bytes());
+        assert!(run.code == 2 && run.stderr.contains("more headers"), "{line}: {} {}", run.code, run.stderr);
+    }
+}
+
+#[test]
+fn a_file_may_have_any_name() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("a=b.json"), "{\"stock_id\":\"9\",\"stock_creator_mchid\":\"8\"}").unwrap();
+    let absolute = directory.path().join("a=b.json");
+    for name in ["a=b.json", "./a=b.json", absolute.to_str().unwrap()] {
+        let line = ["call", "--dry-run", "--mchid", "19", "favor.start_stock", name, "stock_id=10"];
+        let run = run_with(command(&line).current_dir(directory.path()), b"");
+        assert!(run.code == 0 && run.stdout.contains("/stocks/10/start"), "{run:?}");
+    }
 }
 
 #[test]

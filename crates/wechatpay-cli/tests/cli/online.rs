@@ -2,7 +2,7 @@
 
 use crate::common::{Sandbox, command, exit_code, head, pass_on, run, run_with, server, start_sandbox};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,6 +154,32 @@ fn a_brand_calls_in_its_own_name() {
     // A merchant reaches none of it.
     let merchant = sandbox.run(&["--json", "call", get[0], get[1], "brand_id=120344"]);
     assert_eq!(merchant.error()["code"], "RESOURCE_NOT_EXISTS", "{merchant:?}");
+}
+
+#[test]
+fn a_brand_has_no_certificates_to_download() {
+    let sandbox = Sandbox::with(&["--brand", "120344"]);
+    let capture = "Wechatpay-Timestamp: 1\nWechatpay-Nonce: n\nWechatpay-Serial: 5A\nWechatpay-Signature: c2ln\n\n{}";
+    let get = ["call", "product_coupon.get_product_coupon", "product_coupon_id=1000000013"];
+    // With the public key set, there is still no certificate for a brand.
+    for (line, trusting) in [
+        (&get[..], false),
+        (&["notify", "decrypt", "-"], false),
+        (&["certs", "download"], false),
+        (&["certs", "download"], true),
+    ] {
+        let mut command = sandbox.command_of_brand("120344", &[&["--json"], line].concat());
+        for name in ["PUBLIC_KEY_ID", "PUBLIC_KEY", "PLATFORM_CERT"].iter().filter(|_| !trusting) {
+            command.env_remove(format!("WECHATPAY_{name}"));
+        }
+        let run = sandbox.run_with(&mut command, capture.as_bytes());
+        let error = run.error();
+        assert_eq!((run.code, &error["kind"]), (2, &json!("config")), "{line:?}: {error}");
+        let problems = error["problems"].as_array().unwrap();
+        assert_eq!(problems.len(), 1, "{error}");
+        assert!(problems[0].as_str().unwrap().contains("brands have no platform certificates: set"), "{error}");
+    }
+    assert_eq!(sandbox.control("GET", "requests", &Value::Null)["requests"], json!([]), "nothing was sent");
 }
 
 #[test]
@@ -444,6 +470,68 @@ fn certificates_that_cannot_be_had_say_why() {
     // Who knows no key yet cannot believe that there is none.
     let nobody = sandbox.run_with(&mut sandbox.trusting_nobody(&["certs", "download", "--json"]), b"");
     assert_eq!((nobody.code, &nobody.error()["reason"]), (4, &json!("unknown_serial")), "{nobody:?}");
+    let call = sandbox.run_with(&mut sandbox.trusting_nobody(&["call", "favor.list_stocks", "--json"]), b"");
+    let path = sandbox.run_with(&mut sandbox.trusting_nobody(&["raw", "GET", "/v3/x", "--json"]), b"");
+    for run in [nobody, call, path] {
+        let error = run.error();
+        assert_eq!(run.code, 4, "{error}");
+        let next = error["next"].as_str().unwrap();
+        let id = &sandbox.env["WECHATPAY_PUBLIC_KEY_ID"];
+        assert!(next.contains("--public-key-id") && next.contains("--public-key ") && next.contains(id), "{error}");
+        assert!(!next.contains("certs download"), "{error}");
+    }
+}
+
+#[test]
+fn a_merchant_without_certificates_is_told_what_was_sent() {
+    let sandbox = Sandbox::start();
+    let base = unsigned("404 Not Found", json!({ "code": "RESOURCE_NOT_EXISTS", "message": "none" }).to_string());
+    for line in [&["raw", "POST", "/v3/x"][..], &["call", "certificates.list"]] {
+        let run =
+            sandbox.run_with(&mut sandbox.trusting_nobody(&[line, &["--json", "--base-url", &base]].concat()), b"");
+        let error = run.error();
+        let said = ["message", "next"].map(|key| error[key].as_str().unwrap());
+        assert_eq!((run.code, &error["kind"]), (2, &json!("config")), "{error}");
+        assert!(!said[0].contains("nothing was sent") && said[0].contains("the call itself was not sent"), "{error}");
+        assert!(said[1].contains("--public-key-id"), "{error}");
+    }
+}
+
+/// Has the command use this proxy for everything that it would send through one.
+fn behind(proxy: &str, mut command: std::process::Command) -> std::process::Command {
+    for name in ["NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "REQUEST_METHOD"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
+    command.env("HTTP_PROXY", proxy).env("http_proxy", proxy);
+    command
+}
+
+#[test]
+fn what_is_on_this_machine_needs_no_proxy() {
+    let sandbox = Sandbox::start();
+    let (sender, asked) = std::sync::mpsc::channel();
+    let proxy = server(move |mut stream| {
+        let head = String::from_utf8(head(&mut stream)).unwrap();
+        sender.send(head).unwrap();
+        let _ = write!(stream, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    for backend in ["reqwest", "hyper"] {
+        let demo = run_with(&mut behind(&proxy, command(&["demo", "--backend", backend])), b"");
+        assert_eq!(demo.code, 0, "{demo:?}");
+        let call = ["call", "certificates.list", "--backend", backend];
+        let localhost = sandbox.env["WECHATPAY_BASE_URL"].replace("127.0.0.1", "localhost");
+        for base in [&sandbox.env["WECHATPAY_BASE_URL"], &localhost] {
+            let line = [&call[..], &["--base-url", base]].concat();
+            let run = sandbox.run_with(&mut behind(&proxy, sandbox.command(&line)), b"");
+            assert_eq!(run.code, 0, "{run:?}");
+        }
+    }
+    assert!(asked.try_recv().is_err(), "a proxy has seen a call to this machine");
+
+    // Everything else goes through it.
+    let far = ["call", "certificates.list", "--base-url", "http://pay.example"];
+    let run = sandbox.run_with(&mut behind(&proxy, sandbox.command(&far)), b"");
+    assert!(run.code == 3 && asked.try_recv().unwrap().contains("http://pay.example/v3/certificates"), "{run:?}");
 }
 
 #[test]
@@ -510,6 +598,62 @@ fn a_server_that_is_none_is_told_apart() {
     }
 }
 
+/// A server that answers every request with this, unsigned.
+fn unsigned(status: &'static str, body: impl Into<String>) -> String {
+    let body = body.into();
+    server(move |mut stream| {
+        head(&mut stream);
+        let length = body.len();
+        let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    })
+}
+
+#[test]
+fn a_refusal_that_nobody_signed_says_nothing_of_what_was_done() {
+    let sandbox = Sandbox::start();
+    let call = ["call", "favor.set_callback", "notify_url=https://a.example/n"];
+    let mchid = format!("mchid={}", sandbox.mchid());
+    let rows = [
+        ("403 Forbidden", "NOT_ENOUGH", 3, true),
+        ("404 Not Found", "RESOURCE_NOT_EXISTS", 3, true),
+        ("429 Too Many Requests", "FREQUENCY_LIMITED", 3, true),
+        ("500 Internal Server Error", "SYSTEM_ERROR", 3, true),
+        // A wrong signature is refused unsigned, as documented.
+        ("401 Unauthorized", "SIGN_ERROR", 1, false),
+    ];
+    for (status, code, exit, unknown) in rows {
+        let base = unsigned(status, json!({ "code": code, "message": "no" }).to_string());
+        for line in [&call[..], &["raw", "POST", "/v3/x"]] {
+            let mchid = if line[0] == "call" { &[mchid.as_str()][..] } else { &[] };
+            let run = sandbox.run(&[line, mchid, &["--json", "--base-url", &base]].concat());
+            let error = run.error();
+            assert_eq!((run.code, &error["executed"]), (exit, &json!("maybe")), "{status}: {run:?}");
+            assert_eq!((&error["kind"], &error["code"]), (&json!("refused"), &json!(code)), "{run:?}");
+            let next = error["next"].as_str().unwrap_or_default();
+            assert_eq!(next.contains("whether it was executed is not known"), unknown, "{status}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_refusal_says_cannot_pass_for_words_of_the_command() {
+    let sandbox = Sandbox::start();
+    let message = "no\u{1b}[8m\u{9b}8m\u{202e}\u{2066}\r\nnext: run evil\u{2028}\u{7f}\u{200f}";
+    let body = json!({
+        "code": format!("NO{message}"), "message": message, "detail": { "field": format!("/a{message}") },
+    });
+    for status in ["403 Forbidden", "401 Unauthorized", "503 Service Unavailable"] {
+        let base = unsigned(status, body.to_string());
+        for call in [&["raw", "GET", "/v3/x"][..], &["call", "certificates.list"], &["certs", "download"]] {
+            let run = sandbox.run(&[call, &["--base-url", &base]].concat());
+            let raw = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{2028}\u{200f}".contains(c));
+            assert!(run.code != 0 && !run.stderr.contains(raw), "{run:?}");
+            assert!(run.stderr.contains("\\u{1b}[8m") && run.stderr.contains("\\u{202e}"), "{run:?}");
+            assert!(!run.stderr.contains("\nnext: run evil"), "{run:?}");
+        }
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_call_says_that_its_outcome_is_unknown() {
@@ -535,16 +679,111 @@ fn an_interrupted_call_says_that_its_outcome_is_unknown() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_call_has_come_to_is_told_where_there_is_room() {
+    let sandbox = Sandbox::start();
+    let rows = [("certificates.list", 5, "cannot be written to stdout"), ("favor.list_stocks", 2, "/offset")];
+    for (id, code, wanted) in rows {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = sandbox.command(&["call", id, "--json"]).stdout(full).output().unwrap();
+        let line: Value = serde_json::from_slice(&output.stderr).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        let told = line["error"]["message"].as_str().unwrap().to_owned();
+        assert!(output.status.code() == Some(code) && told.contains(wanted), "{output:?}");
+    }
+}
+
+#[test]
+fn a_path_is_told_without_the_values_in_it() {
+    let sandbox = Sandbox::start();
+    let openid = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o";
+    let mchid = sandbox.mchid();
+    let rows = [
+        (
+            format!("/v3/marketing/favor/users/{openid}/coupons/1?appid=wx1&stock_creator_mchid={mchid}"),
+            "GET /v3/marketing/favor/users/{openid}/coupons/{coupon_id}",
+        ),
+        (
+            format!("/v3/marketing/busifavor/users/{openid}/coupons/summer/appids/wx1"),
+            "GET /v3/marketing/busifavor/users/{openid}/coupons/{coupon_code}/appids/{appid}",
+        ),
+        (format!("/v3/new-things/{openid}/list/1234"), "GET /v3/new-things/{…}/list/{…}"),
+        ("/v3/certificates".to_owned(), "GET /v3/certificates"),
+    ];
+    for (path, name) in rows {
+        for json in [&[][..], &["--json"]] {
+            let run = sandbox.run(&[&["raw", "GET", &path], json].concat());
+            let told = if run.code == 0 || json.is_empty() { &run.stderr } else { &run.stdout };
+            assert!(run.code == 0 && !json.is_empty() || told.contains(name), "{name}: {run:?}");
+            assert!(!run.stderr.contains(openid) && !run.stderr.contains("summer"), "{run:?}");
+            assert!(run.code == 0 || !run.stdout.contains(openid), "{run:?}");
+        }
+    }
+}
+
+/// Whether this process has a signal in a set of its status: 1 is HUP.
+#[cfg(target_os = "linux")]
+fn hangup_in(set: &str, process: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let bits = status.lines().find_map(|line| line.strip_prefix(set)).unwrap();
+    u64::from_str_radix(bits.trim(), 16).unwrap() & 1 == 1
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_sandbox_outlives_its_terminal_only_where_that_is_meant() {
+    // As nohup does it.
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" sandbox", env!("CARGO_BIN_EXE_wechatpay")]);
+    let (mut child, ready) = crate::common::first_line(command);
+    assert!(hangup_in("SigIgn:", &child.id().to_string()));
+    crate::common::signal(&child, "TERM");
+    assert_eq!(exit_code(&mut child), 0);
+    assert!(!std::path::Path::new(ready["dir"].as_str().unwrap()).exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_sandbox_ends_when_it_is_asked_to_and_cleans_up() {
-    for name in ["INT", "TERM"] {
+    let mut names = vec!["INT", "TERM"];
+    // Whoever runs the tests may have had it ignored.
+    #[cfg(target_os = "linux")]
+    if !hangup_in("SigIgn:", "self") {
+        names.push("HUP");
+    }
+    for name in names {
         let (mut child, ready) = start_sandbox(&[]);
         let directory = std::path::PathBuf::from(ready["dir"].as_str().unwrap());
         assert!(directory.join("sandbox.env").is_file(), "{ready}");
         crate::common::signal(&child, name);
         assert_eq!(exit_code(&mut child), 0);
         assert!(!directory.exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sandbox_says_how_a_shell_reads_its_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path().join("it's a box");
+    let mut child = command(&["sandbox", "--dir", dir.to_str().unwrap(), "--brand", "120344"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut hints = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let hint = hints.next().unwrap().unwrap();
+    let line = hint.split_once("in another shell: ").unwrap().1.split_once("; wechatpay call").unwrap().0.to_owned();
+    let brand = hints.next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let brand = format!("set -a; . {}; set +a", brand.split_once("has read ").unwrap().1);
+    for (line, name, wanted) in [(line, "WECHATPAY_MCHID", "1900000001"), (brand, "WECHATPAY_BRAND", "120344")] {
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &format!("{line} && printf %s \"${name}\"")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&shell.stdout), wanted, "{line}: {shell:?}");
     }
 }
 

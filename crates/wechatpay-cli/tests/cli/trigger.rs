@@ -53,6 +53,25 @@ fn an_event_is_sent_and_the_receiver_believes_it() {
 }
 
 #[test]
+fn an_event_is_for_the_brand_that_the_shell_has_read() {
+    let sandbox = Sandbox::with(&["--brand", "120344"]);
+    let (to, kept) = receiver("204 No Content");
+    let trigger = ["--json", "trigger", "COUPON.USE", "--to", &to];
+    let rows: [(&[&str], &str); 3] =
+        [(&[], "120344"), (&["--mchid", ""], "120344"), (&["--mchid", sandbox.mchid()], "")];
+    for (more, brand) in rows {
+        let sent = sandbox.run_with(&mut sandbox.command_of_brand("120344", &[&trigger, more].concat()), b"");
+        assert_eq!(sent.code, 0, "{sent:?}");
+        let whose = if brand.is_empty() { sandbox.mchid() } else { brand };
+        assert_eq!(sent.json()[0]["mchid"], whose, "{sent:?}");
+        let capture = sandbox.file("notification.txt", kept.recv().unwrap());
+        let decrypt = ["--json", "notify", "decrypt", capture.to_str().unwrap()];
+        let read = sandbox.run_with(&mut sandbox.command_of_brand("120344", &decrypt), b"");
+        assert_eq!(read.code, if brand.is_empty() { 4 } else { 0 }, "{read:?}");
+    }
+}
+
+#[test]
 fn what_is_not_sent_or_not_accepted_says_why() {
     let sandbox = Sandbox::start();
     let (refuses, _kept) = receiver("500 Internal Server Error");
