@@ -502,8 +502,9 @@ fn check_rate(world: &mut World, spec: &'static Spec, mchid: &str, parts: &Parts
     let limits = rates::documented(spec).filter(|_| settings.rate_limits).chain(unpublished);
     let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
     let caller = rates::Caller { mchid, address: &address };
-    rates.take(spec.id(), limits, caller, ambient.now()).map_err(|Limit { calls, seconds, per }| {
-        let basis = if unpublished.is_some() { Basis::Guess } else { Basis::Documented };
+    rates.take(spec.id(), limits, caller, ambient.now()).map_err(|limit| {
+        let Limit { calls, seconds, per } = limit;
+        let basis = if unpublished == Some(limit) { Basis::Guess } else { Basis::Documented };
         let why = format!("more than {calls} calls in {seconds} seconds, counted per {} (setting)", per.as_str());
         answer::too_often(spec, basis, why)
     })
