@@ -45,9 +45,6 @@ pub(crate) const PROBE: &str = "WECHATPAY/SIGNTEST/";
 /// How far off the faults `stale` and `future` are, in seconds.
 const FAR: i64 = 600;
 
-/// Most bytes of each message that are kept to explain a signature.
-const EXPLAINED: usize = 2000;
-
 /// What all requests share.
 pub(crate) struct Api {
     pub(crate) keys: Keys,
@@ -290,7 +287,7 @@ impl Api {
         if let Some(unread) = unread {
             explanation.says = format!("{} And {unread}.", explanation.says);
         }
-        explanation.cut(EXPLAINED)
+        explanation
     }
 
     /// Logs the exchange, signs the answer and applies what of a fault concerns it.
