@@ -239,6 +239,10 @@ impl Api {
         let keys = &self.keys;
         let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
         let outcome = act.run(&mut call);
+        // Where the state did not ask for the limits, they have refused nothing: a repeat gets its first answer.
+        if call.limits.is_some() {
+            checks.rules = Verdict::Skipped;
+        }
         world.ring();
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         let unnamed = arrived.boundary().is_some_and(|boundary| !boundary.named);
