@@ -175,6 +175,18 @@ async fn a_budget_changes_from_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_clock_that_goes_back_is_no_delay() {
+    let world = Rehearsal::start().await;
+    let id = create(&world, &[(MODE, json!("MERCHANT_UPLOAD"))]).await;
+    world.advance(-60);
+    upload(&world, &id, &["A"]).await.expect("no setting delays it");
+    world.settings(json!({"busifavor_creating": 5}));
+    assert_eq!(upload(&world, &id, &["B"]).await, refusal(400, "STATEMENT_CREATING", Observed));
+    world.advance(65);
+    upload(&world, &id, &["B"]).await.expect("it is there now");
+}
+
+#[tokio::test]
 async fn a_code_is_uploaded_given_and_deleted() {
     let world = Rehearsal::start().await;
     let id = create(&world, &[(MODE, json!("MERCHANT_UPLOAD"))]).await;
