@@ -253,9 +253,9 @@ impl Keys {
     /// The id is none, or taken; or there are too many.
     pub(crate) fn add(&self, mchid: &str, now: i64) -> Result<Credentials, String> {
         check_id("merchant", mchid)?;
-        let taken = || format!("there is a merchant {mchid} already");
-        if self.merchant(mchid).is_some() {
-            return Err(taken());
+        let taken = |what: &str| format!("there is a {what} {mchid} already");
+        if let Some(caller) = self.caller(mchid) {
+            return Err(taken(if caller.brand { "brand" } else { "merchant" }));
         }
         if self.later.iter().count() >= MOST_LATER {
             return Err(format!("{MOST_LATER} merchants were added already; start another sandbox"));
@@ -264,7 +264,7 @@ impl Keys {
         let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key: random_letters(32)? };
         let merchant = Merchant::from_files(mchid, false, files)?;
         let credentials = self.credentials_of(&merchant);
-        if self.append(merchant) { Ok(credentials) } else { Err(taken()) }
+        if self.append(merchant) { Ok(credentials) } else { Err(taken("merchant")) }
     }
 
     /// Adds a merchant at the end of the list, unless there is one of this id by now.
@@ -294,12 +294,16 @@ impl Keys {
     /// # Errors
     /// A merchant is here with other keys, or its keys cannot be read, or there are too many; then none has joined.
     pub(crate) fn rejoin(&self, joined: Vec<Joined>) -> Result<(), String> {
-        let mut new = Vec::new();
+        let mut new: Vec<Merchant> = Vec::new();
         for Joined { mchid, files } in joined {
             check_id("merchant", &mchid)?;
-            match self.merchant(&mchid) {
+            match self.caller(&mchid) {
+                Some(here) if here.brand => return Err(format!("merchant {mchid} of the snapshot is a brand here")),
                 Some(here) if here.files == files => {}
                 Some(_) => return Err(format!("merchant {mchid} has other keys here than in the snapshot")),
+                None if new.iter().any(|other| other.mchid == mchid) => {
+                    return Err(format!("the snapshot has merchant {mchid} twice"));
+                }
                 None => new.push(Merchant::from_files(&mchid, false, files)?),
             }
         }
