@@ -622,9 +622,14 @@ fn read(directory: &Path, name: &str) -> Result<String, String> {
         .map_err(|error| format!("{}: {error}; remove sandbox.json beside it for fresh keys", path.display()))
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read, unless it holds that text already. Until all of it is written, what was
+/// there before is there.
 fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
     let path = directory.join(name);
+    if std::fs::read(&path).is_ok_and(|kept| kept == text.as_bytes()) {
+        return Ok(());
+    }
+    let new = directory.join(format!("{name}.new"));
     let explain = |error: io::Error| format!("{}: {error}", path.display());
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(explain)?;
@@ -633,6 +638,42 @@ fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(&path).map_err(explain)?;
-    io::Write::write_all(&mut opened, text.as_bytes()).map_err(explain)
+    let mut opened = options.open(&new).map_err(explain)?;
+    io::Write::write_all(&mut opened, text.as_bytes()).map_err(explain)?;
+    std::fs::rename(&new, &path).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    /// A file is as it was, or new: at no time is it half of either.
+    #[test]
+    fn a_file_is_left_alone_or_replaced() {
+        let directory = std::env::temp_dir().join(format!("wechatpay-sandbox-keys-{}", std::process::id()));
+        let (place, other) = (directory.join("server/a.pem"), directory.join("other.pem"));
+        let read = |place: &Path| std::fs::read_to_string(place).unwrap();
+        let _ = std::fs::remove_dir_all(&directory);
+        write(&directory, "server/a.pem", "one").unwrap();
+        std::fs::hard_link(&place, &other).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(3600);
+        std::fs::File::options().write(true).open(&place).unwrap().set_modified(old).unwrap();
+        let modified = || std::fs::metadata(&place).unwrap().modified().unwrap();
+        let before = modified();
+        write(&directory, "server/a.pem", "one").unwrap();
+        assert_eq!((read(&place).as_str(), modified()), ("one", before), "nothing was written");
+
+        write(&directory, "server/a.pem", "another").unwrap();
+        assert_eq!((read(&place).as_str(), read(&other).as_str()), ("another", "one"), "what was there is not touched");
+        // What cannot be written leaves what is there; what an earlier attempt left behind does no harm.
+        std::fs::write(directory.join("server/a.pem.new"), "half").unwrap();
+        write(&directory, "server/a.pem", "third").unwrap();
+        std::fs::create_dir(directory.join("server/a.pem.new")).unwrap();
+        let error = write(&directory, "server/a.pem", "fourth").unwrap_err();
+        assert!(error.contains("a.pem") && read(&place) == "third", "{error}");
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&place).unwrap()) & 0o777, 0o600);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }
