@@ -634,13 +634,14 @@ fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(explain)?;
     }
+    // What an earlier attempt left behind; if it cannot be removed, that is said by what follows.
+    let _ = std::fs::remove_file(&new);
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(&new).map_err(explain)?;
-    io::Write::write_all(&mut opened, text.as_bytes()).map_err(explain)?;
-    std::fs::rename(&new, &path).map_err(explain)
+    let written = options.open(&new).and_then(|mut opened| io::Write::write_all(&mut opened, text.as_bytes()));
+    written.and_then(|()| std::fs::rename(&new, &path)).map_err(explain)
 }
 
 #[cfg(test)]
