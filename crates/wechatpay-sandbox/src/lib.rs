@@ -314,7 +314,8 @@ impl Sandbox {
         self.api.world().ledger()
     }
 
-    /// The notifications that merchants are owed, oldest first; ten thousand are kept.
+    /// The notifications that merchants are or were owed, oldest first; ten thousand are kept, those first that are still
+    /// to be sent.
     pub fn events(&self) -> Vec<Event> {
         self.api.world().state.outbox.all().cloned().collect()
     }
