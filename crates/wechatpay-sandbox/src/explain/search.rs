@@ -8,7 +8,7 @@ use super::json;
 use super::key::Trace;
 use std::borrow::Cow;
 
-/// Most bytes that are written and hashed for one signature.
+/// Most bytes of lines that are written and hashed for one signature.
 const BUDGET: usize = 24 << 20;
 
 /// Bodies beyond this are not written anew in other words.
@@ -118,7 +118,7 @@ pub(super) fn find(lines: &[Line], trace: &Trace) -> Option<Found> {
 struct Search<'a> {
     lines: &'a [Line],
     trace: &'a Trace,
-    /// Bytes that may still be written and hashed.
+    /// Bytes of lines that may still be written and hashed.
     left: usize,
 }
 
@@ -255,11 +255,8 @@ impl Search<'_> {
 
     /// The lines in a frame, if that is what was signed. What is longer than may be hashed is not even written.
     fn fits(&mut self, frame: &Frame, lines: &[&[u8]], twice: bool) -> Option<Vec<u8>> {
-        if frame.least(lines) > self.left {
-            return None;
-        }
+        self.left = self.left.checked_sub(frame.least(lines))?;
         let message = frame.write(lines);
-        self.left = self.left.checked_sub(message.len())?;
         let fits = if twice { self.trace.fits_twice(&message) } else { self.trace.fits(&message) };
         fits.then_some(message)
     }
@@ -484,23 +481,29 @@ mod tests {
     fn what_is_too_long_is_not_even_written() {
         let body = vec![b'x'; 4 << 20];
         let target = "/v3/a%20b/c?d=e+f";
+        let right = ["POST", target, "1767578400", "a-nonce"].map(str::as_bytes);
+        let [method, path, timestamp, nonce] = right;
         let mut lines =
-            [Line::new("method", b"POST"), Line::new("target", target.as_bytes()), Line::new("body", &body)];
-        let [method, path, line] = &mut lines;
+            [("method", method), ("target", path), ("timestamp", timestamp), ("nonce", nonce), ("body", &body)]
+                .map(|(name, right)| Line::new(name, right));
+        let [method, path, timestamp, nonce, line] = &mut lines;
         methods(method, "POST");
         targets(path, target, &["a.example", "b.example"], None);
+        stamps(timestamp, nonce);
         bodies(line, &body);
-        let trace = trace(b"post\n/v3/a%20b/c?d=e+f\n\n");
+        let trace = trace(b"post\n/v3/a%20b/c?d=e+f\n1767578400\na-nonce\n\n");
         let found = Search { lines: &lines, trace: &trace, left: BUDGET }.run().unwrap();
         assert_eq!(
             found.causes.iter().map(|(cause, _)| *cause).collect::<Vec<_>>(),
             [Cause::MethodCase, Cause::BodyLeftOut]
         );
-        let mut search = Search { lines: &lines, trace: &trace, left: BUDGET };
+        let other = self::trace(b"nothing like it");
+        let mut search = Search { lines: &lines, trace: &other, left: BUDGET };
+        assert!(search.run().is_none());
         let right: Vec<_> = lines.iter().map(Line::right).collect();
         for frame in search.frames().into_iter().chain(search.orders()).map(|(frame, ..)| frame) {
             let length = frame.write(&right).len();
-            assert!((length..=length + 8).contains(&(frame.least(&right) + 8)), "{length}");
+            assert!((length..=length + 10).contains(&(frame.least(&right) + 10)), "{length}");
             search.left = frame.least(&right) - 1;
             assert!(search.fits(&frame, &right, false).is_none() && search.left + 1 == frame.least(&right));
         }
