@@ -66,3 +66,23 @@ async fn keys_of_brands_are_kept_in_a_directory() {
     let error = Sandbox::builder().brand("7").dir(directory.path()).start().await.expect_err("no such brand");
     assert!(error.to_string().contains("no brand 7"), "{error}");
 }
+
+/// Events name whom they are for by the id alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_is_a_merchants_or_a_brands() {
+    for (builder, id) in [
+        (Sandbox::builder().merchant("120344").brand("120344"), "120344"),
+        (Sandbox::builder().brand("1900000001"), "1900000001"),
+        (Sandbox::builder().brand("7").brand("7"), "7"),
+    ] {
+        let error = builder.start().await.expect_err("one id twice").to_string();
+        assert!(error.contains(id) && error.contains("twice"), "{error}");
+    }
+    let (sandbox, other) = (sandbox().await, Sandbox::start().await.expect("a sandbox"));
+    let error = sandbox.add_merchant("120344").expect_err("a brand has the id");
+    assert!(error.contains("brand 120344 already"), "{error}");
+    other.add_merchant("120344").expect("it has no brands");
+    let error = sandbox.restore(&other.snapshot().expect("it is taken")).expect_err("a brand has the id");
+    assert!(error.contains("120344"), "{error}");
+    assert_eq!(sandbox.snapshot().expect("it is taken")["merchants"], serde_json::json!([]));
+}

@@ -166,6 +166,26 @@ async fn requests_are_filtered_newest_first() {
     assert!(explanation["received"].as_str().unwrap().contains("\"stock_name\":\"<script>"), "{explanation}");
 }
 
+/// What `curl -d` sends is called a form, whatever it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_that_is_called_a_form_is_read_as_json() {
+    let sandbox = used().await;
+    let settings = |body: &str| {
+        let headers = "Content-Type: application/x-www-form-urlencoded\r\n";
+        let (status, head, body) = ask(&sandbox, "POST", "/_sandbox/settings", headers, body);
+        assert!(head.contains("content-type: application/json"), "{head}");
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let (status, answer) = settings(r#"{"rate_limits": true}"#);
+    assert_eq!((status, &answer["rate_limits"], sandbox.settings().rate_limits), (200, &json!(true), true));
+    assert_eq!(settings("\n {\"rate_limits\": false}").0, 200);
+    assert!(!sandbox.settings().rate_limits);
+    for (wrong, named) in [(r#"{"rate_limits"#, "not JSON"), (r#"{"no_such": 1}"#, "no_such")] {
+        let (status, answer) = settings(wrong);
+        assert!(status == 400 && answer["error"].as_str().unwrap().contains(named), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn other_sites_cannot_give_orders() {
     let sandbox = used().await;

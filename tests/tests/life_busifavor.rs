@@ -175,6 +175,18 @@ async fn a_budget_changes_from_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_clock_that_goes_back_is_no_delay() {
+    let world = Rehearsal::start().await;
+    let id = create(&world, &[(MODE, json!("MERCHANT_UPLOAD"))]).await;
+    world.advance(-60);
+    upload(&world, &id, &["A"]).await.expect("no setting delays it");
+    world.settings(json!({"busifavor_creating": 5}));
+    assert_eq!(upload(&world, &id, &["B"]).await, refusal(400, "STATEMENT_CREATING", Observed));
+    world.advance(65);
+    upload(&world, &id, &["B"]).await.expect("it is there now");
+}
+
+#[tokio::test]
 async fn a_code_is_uploaded_given_and_deleted() {
     let world = Rehearsal::start().await;
     let id = create(&world, &[(MODE, json!("MERCHANT_UPLOAD"))]).await;
@@ -555,6 +567,34 @@ async fn coupons_of_a_user_are_listed_newest_first() {
     let read =
         world.call("busifavor.get_user_coupon", json!({"openid": "b", "appid": APP, "coupon_code": codes[0]})).await;
     assert_eq!(read, refusal(404, "RESOURCE_NOT_EXISTS", Documented), "the coupon of another user");
+}
+
+/// Codes are unique in a stock only: each merchant sees the newest that it may see.
+#[tokio::test]
+async fn one_code_of_two_merchants_is_each_ones_own() {
+    let world = Rehearsal::start().await;
+    let hand_out = async |merchant: usize, name: &str| {
+        let changes = [("/belong_merchant", json!(MERCHANTS[merchant])), (MODE, json!("MERCHANT_UPLOAD"))];
+        let request = stocks::merchant(&[("/stock_name", json!(name)), changes[0].clone(), changes[1].clone()]);
+        let stock =
+            world.call_as(merchant, "busifavor.create_stock", request).await.expect("created")["stock_id"].take();
+        let codes = json!({"stock_id": stock, "coupon_code_list": ["A"], "upload_request_no": number()});
+        world.call_as(merchant, "busifavor.upload_coupon_codes", codes).await.expect("uploaded");
+        let gift = gift(stock.as_str().expect("an id"), USER);
+        world.call_as(merchant, "busifavor.send_coupon", gift).await.expect("sent");
+        world.advance(1);
+    };
+    for (merchant, name) in [(0, "first"), (2, "theirs"), (0, "second"), (2, "theirs too")] {
+        hand_out(merchant, name).await;
+    }
+    let request = json!({"openid": USER, "appid": APP, "coupon_code": "A"});
+    for (merchant, name) in [(0, Some("second")), (2, Some("theirs too")), (1, None)] {
+        let read = world.call_as(merchant, "busifavor.get_user_coupon", request.clone()).await;
+        match name {
+            Some(name) => assert_eq!(read.expect("its own")["stock_name"], name),
+            None => assert_eq!(read, refusal(403, "NOAUTH", Documented)),
+        }
+    }
 }
 
 #[tokio::test]

@@ -599,6 +599,26 @@ async fn a_stock_that_never_ran_can_be_stopped_and_money_is_locked_and_released(
 }
 
 #[tokio::test]
+async fn a_clock_that_goes_back_is_no_delay() {
+    let stage = Stage::new().await;
+    let stock = create(&stage, &[]).await;
+    stage.wait(-60);
+    start(&stage, &stock).await.expect("no setting delays it");
+    stage.set(json!({"favor_registration_delay": 5}));
+    let second = create(&stage, &[]).await;
+    stage.wait(-60);
+    stage.refused(start(&stage, &second).await, 500, "SYSTEM_ERROR", Basis::Guess);
+}
+
+#[tokio::test]
+async fn there_is_no_more_money_than_can_be_counted() {
+    let stage = Stage::with(json!({"favor_balance": i64::MAX})).await;
+    let recharged = stage.act(json!({"act": "recharge_balance", "mchid": MCHID, "amount": 1}));
+    assert_eq!(recharged["available"], i64::MAX);
+    assert_eq!(stage.sandbox.ledger().accounts[0].available, Some(i64::MAX));
+}
+
+#[tokio::test]
 async fn what_cannot_happen_is_said() {
     let stage = Stage::new().await;
     let stock = create(&stage, &[]).await;

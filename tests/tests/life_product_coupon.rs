@@ -484,6 +484,101 @@ async fn what_is_done_to_a_bundle_is_done_to_each_of_its_stocks() {
     }
 }
 
+/// Whatever one of its stocks does not allow is done to none of them.
+#[tokio::test]
+async fn a_bundle_changes_as_a_whole_or_not_at_all() {
+    let world = Rehearsal::start().await;
+    let hand = Hand::of(&world, 0).await;
+    let stocks = async |bundle: &Offer| hand.done("list_stocks", bundle.bundle_ids()).await["stock_list"].take();
+
+    // Yesterday the first stock handed out three coupons, today the second did.
+    let bundle = hand.create_bundle(&[("/stock_bundle/stock_send_rule/max_count_per_day", json!(5))]).await;
+    let mut coupons = Vec::new();
+    for _ in 0..3 {
+        let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+        let mut sent = hand.done("send_coupon_bundle", with(bundle.bundle_ids(), gift)).await;
+        coupons.push(sent["user_product_coupon_list"][0].take());
+    }
+    world.advance(86_400);
+    for coupon in &coupons {
+        let offer = Offer { product: bundle.product.clone(), stock: text(&coupon["stock"]["stock_id"]) };
+        hand.change("confirm_coupon", &offer, &text(&coupon["coupon_code"])).await.expect("confirmed");
+        hand.change("use_coupon", &offer, &text(&coupon["coupon_code"])).await.expect("used");
+    }
+    let before = stocks(&bundle).await;
+    let today = |index: usize| before[index]["sent_count_info"]["today_count"].clone();
+    assert_eq!([today(0), today(1), today(2)], [0, 3, 0]);
+    let budget = |current: i64, target: i64| {
+        let change = json!({
+            "out_request_no": fresh(), "update_mode": "MAX_COUNT_PER_DAY", "current_max_count_per_day": current,
+            "target_max_count_per_day": target
+        });
+        with(bundle.bundle_ids(), change)
+    };
+    assert_eq!(
+        hand.call("update_stock_bundle_budget", budget(5, 2)).await,
+        broken(),
+        "the second has handed out three"
+    );
+    assert_eq!(stocks(&bundle).await, before);
+    let changed = hand.done("update_stock_bundle_budget", budget(5, 3)).await;
+    let limit = |stock: &Value| stock["stock_send_rule"]["max_count_per_day"].clone();
+    assert_eq!(changed["stock_list"].as_array().unwrap().iter().map(limit).collect::<Vec<_>>(), [3, 3, 3]);
+
+    // One of its stocks is reviewed, the others are not yet.
+    world.settings(json!({"product_coupon_first_state": "AUDITING"}));
+    let bundle = hand.create_bundle(&[]).await;
+    world.act(json!({"act": "audit", "stock_id": stocks(&bundle).await[0]["stock_id"], "to": "pass"}));
+    let before = stocks(&bundle).await;
+    let change = with(bundle.bundle_ids(), json!({"out_request_no": fresh(), "remark": "新的"}));
+    assert_eq!(hand.call("update_stock_bundle", change).await, invalid());
+    assert_eq!(stocks(&bundle).await, before);
+}
+
+/// The days of the next coupon are counted from when it can be used.
+#[tokio::test]
+async fn the_next_coupon_of_a_bundle_lasts_as_long_as_the_first() {
+    let world = Rehearsal::start().await;
+    let hand = Hand::of(&world, 0).await;
+    for (interval, period, begins, ends) in [
+        (7, json!({"available_days": 3}), "2026-01-12T00:00:00+08:00", "2026-01-14T23:59:59+08:00"),
+        (7, json!({"available_seconds": 7200}), "2026-01-12T00:00:00+08:00", "2026-01-12T02:00:00+08:00"),
+        (
+            7,
+            json!({"wait_days_after_receive": 9, "available_days": 3}),
+            "2026-01-23T00:00:00+08:00",
+            "2026-01-25T23:59:59+08:00",
+        ),
+        (1, json!({}), "2026-01-06T00:00:00+08:00", "2026-12-31T23:59:59+08:00"),
+    ] {
+        world.turn_to("2026-01-05T10:00:00+08:00");
+        let place = "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period";
+        let mut changes = vec![("/progressive_bundle_usage_info/interval_days".to_owned(), json!(interval))];
+        changes
+            .extend(period.as_object().unwrap().iter().map(|(name, value)| (format!("{place}/{name}"), value.clone())));
+        let changes: Vec<_> = changes.iter().map(|(place, value)| (place.as_str(), value.clone())).collect();
+        let bundle = hand.create_bundle(&changes).await;
+        let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+        let sent = hand.done("send_coupon_bundle", with(bundle.bundle_ids(), gift)).await;
+        let first = &sent["user_product_coupon_list"][0];
+        let offer = Offer { product: bundle.product.clone(), stock: text(&first["stock"]["stock_id"]) };
+        let code = text(&first["coupon_code"]);
+        hand.change("confirm_coupon", &offer, &code).await.expect("confirmed");
+        let waits = period["wait_days_after_receive"].as_i64().unwrap_or(0);
+        if waits > 0 {
+            world.turn_to("2026-01-14T00:00:00+08:00");
+        }
+        hand.change("use_coupon", &offer, &code).await.expect("used");
+        let request = json!({
+            "brand_id": BRAND, "openid": USER, "appid": APP, "user_coupon_bundle_id": sent["user_coupon_bundle_id"]
+        });
+        let list = hand.done("list_user_coupons", request).await;
+        let next = &list["user_coupon_list"][0];
+        assert_eq!(next["user_product_coupon_bundle_info"]["user_coupon_bundle_index"], 1);
+        assert_eq!((&next["valid_begin_time"], &next["valid_end_time"]), (&json!(begins), &json!(ends)), "{period}");
+    }
+}
+
 #[tokio::test]
 async fn codes_are_uploaded_and_each_is_given_once() {
     let world = Rehearsal::start().await;

@@ -302,7 +302,13 @@ async fn a_stock_is_created_once_for_each_number() {
     world.sandbox.advance_clock(300 * 86_400).expect("the clock moves");
     let again = world.post(CREATE, &request);
     assert_eq!(again.body, first.body);
-    assert_eq!(world.sandbox.requests()[0].basis, Basis::Documented);
+    let logged = &world.sandbox.requests()[0];
+    assert_eq!(
+        (logged.basis, logged.checks.rules, logged.checks.state),
+        (Basis::Documented, Verdict::Skipped, Verdict::Ok)
+    );
+    assert_eq!(world.post(CREATE, &stock()).status, 400, "for another number it is too late");
+    assert_eq!(world.sandbox.requests()[0].checks.rules, Verdict::Failed);
     world.sandbox.set_clock(NOW).expect("the clock moves");
 
     let mut changed = request.clone();

@@ -45,9 +45,6 @@ pub(crate) const PROBE: &str = "WECHATPAY/SIGNTEST/";
 /// How far off the faults `stale` and `future` are, in seconds.
 const FAR: i64 = 600;
 
-/// Most bytes of each message that are kept to explain a signature.
-const EXPLAINED: usize = 2000;
-
 /// What all requests share.
 pub(crate) struct Api {
     pub(crate) keys: Keys,
@@ -242,6 +239,10 @@ impl Api {
         let keys = &self.keys;
         let mut call = Call { spec, request, caller, origin, file, now, settings, keys, ambient, state, limits };
         let outcome = act.run(&mut call);
+        // Where the state did not ask for the limits, they have refused nothing: a repeat gets its first answer.
+        if call.limits.is_some() {
+            checks.rules = Verdict::Skipped;
+        }
         world.ring();
         checks.state = if outcome.is_ok() { Verdict::Ok } else { Verdict::Failed };
         let unnamed = arrived.boundary().is_some_and(|boundary| !boundary.named);
@@ -290,7 +291,7 @@ impl Api {
         if let Some(unread) = unread {
             explanation.says = format!("{} And {unread}.", explanation.says);
         }
-        explanation.cut(EXPLAINED)
+        explanation
     }
 
     /// Logs the exchange, signs the answer and applies what of a fault concerns it.
@@ -502,8 +503,9 @@ fn check_rate(world: &mut World, spec: &'static Spec, mchid: &str, parts: &Parts
     let limits = rates::documented(spec).filter(|_| settings.rate_limits).chain(unpublished);
     let address = parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default();
     let caller = rates::Caller { mchid, address: &address };
-    rates.take(spec.id(), limits, caller, ambient.now()).map_err(|Limit { calls, seconds, per }| {
-        let basis = if unpublished.is_some() { Basis::Guess } else { Basis::Documented };
+    rates.take(spec.id(), limits, caller, ambient.now()).map_err(|limit| {
+        let Limit { calls, seconds, per } = limit;
+        let basis = if unpublished == Some(limit) { Basis::Guess } else { Basis::Documented };
         let why = format!("more than {calls} calls in {seconds} seconds, counted per {} (setting)", per.as_str());
         answer::too_often(spec, basis, why)
     })

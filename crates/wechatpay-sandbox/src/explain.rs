@@ -24,6 +24,7 @@ pub use cause::Cause;
 pub use compare::{Difference, Pair, Piece, side_by_side};
 pub use key::Key;
 
+use crate::log::shorten;
 use crate::multipart;
 use cause::Side;
 use header::Items;
@@ -131,8 +132,10 @@ fn text(message: &[u8]) -> String {
 }
 
 impl Explanation {
-    /// The same with at most so many bytes of each message.
+    /// The same with at most so many bytes of each message and text.
     pub(crate) fn cut(mut self, bytes: usize) -> Self {
+        shorten(&mut self.says, bytes);
+        shorten(&mut self.advice, bytes);
         self.expected.truncate(bytes);
         self.expected.shrink_to_fit();
         if let Some(received) = &mut self.received {

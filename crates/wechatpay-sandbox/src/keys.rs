@@ -253,9 +253,9 @@ impl Keys {
     /// The id is none, or taken; or there are too many.
     pub(crate) fn add(&self, mchid: &str, now: i64) -> Result<Credentials, String> {
         check_id("merchant", mchid)?;
-        let taken = || format!("there is a merchant {mchid} already");
-        if self.merchant(mchid).is_some() {
-            return Err(taken());
+        let taken = |what: &str| format!("there is a {what} {mchid} already");
+        if let Some(caller) = self.caller(mchid) {
+            return Err(taken(if caller.brand { "brand" } else { "merchant" }));
         }
         if self.later.iter().count() >= MOST_LATER {
             return Err(format!("{MOST_LATER} merchants were added already; start another sandbox"));
@@ -264,7 +264,7 @@ impl Keys {
         let files = MerchantFiles { private_key: key.serialize_pem(), certificate, apiv3_key: random_letters(32)? };
         let merchant = Merchant::from_files(mchid, false, files)?;
         let credentials = self.credentials_of(&merchant);
-        if self.append(merchant) { Ok(credentials) } else { Err(taken()) }
+        if self.append(merchant) { Ok(credentials) } else { Err(taken("merchant")) }
     }
 
     /// Adds a merchant at the end of the list, unless there is one of this id by now.
@@ -294,12 +294,16 @@ impl Keys {
     /// # Errors
     /// A merchant is here with other keys, or its keys cannot be read, or there are too many; then none has joined.
     pub(crate) fn rejoin(&self, joined: Vec<Joined>) -> Result<(), String> {
-        let mut new = Vec::new();
+        let mut new: Vec<Merchant> = Vec::new();
         for Joined { mchid, files } in joined {
             check_id("merchant", &mchid)?;
-            match self.merchant(&mchid) {
+            match self.caller(&mchid) {
+                Some(here) if here.brand => return Err(format!("merchant {mchid} of the snapshot is a brand here")),
                 Some(here) if here.files == files => {}
                 Some(_) => return Err(format!("merchant {mchid} has other keys here than in the snapshot")),
+                None if new.iter().any(|other| other.mchid == mchid) => {
+                    return Err(format!("the snapshot has merchant {mchid} twice"));
+                }
                 None => new.push(Merchant::from_files(&mchid, false, files)?),
             }
         }
@@ -618,17 +622,59 @@ fn read(directory: &Path, name: &str) -> Result<String, String> {
         .map_err(|error| format!("{}: {error}; remove sandbox.json beside it for fresh keys", path.display()))
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read, unless it holds that text already. Until all of it is written, what was
+/// there before is there.
 fn write(directory: &Path, name: &str, text: &str) -> Result<(), String> {
     let path = directory.join(name);
+    if std::fs::read(&path).is_ok_and(|kept| kept == text.as_bytes()) {
+        return Ok(());
+    }
+    let new = directory.join(format!("{name}.new"));
     let explain = |error: io::Error| format!("{}: {error}", path.display());
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(explain)?;
     }
+    // What an earlier attempt left behind; if it cannot be removed, that is said by what follows.
+    let _ = std::fs::remove_file(&new);
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut opened = options.open(&path).map_err(explain)?;
-    io::Write::write_all(&mut opened, text.as_bytes()).map_err(explain)
+    let written = options.open(&new).and_then(|mut opened| io::Write::write_all(&mut opened, text.as_bytes()));
+    written.and_then(|()| std::fs::rename(&new, &path)).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, SystemTime};
+
+    /// A file is as it was, or new: at no time is it half of either.
+    #[test]
+    fn a_file_is_left_alone_or_replaced() {
+        let directory = std::env::temp_dir().join(format!("wechatpay-sandbox-keys-{}", std::process::id()));
+        let (place, other) = (directory.join("server/a.pem"), directory.join("other.pem"));
+        let read = |place: &Path| std::fs::read_to_string(place).unwrap();
+        let _ = std::fs::remove_dir_all(&directory);
+        write(&directory, "server/a.pem", "one").unwrap();
+        std::fs::hard_link(&place, &other).unwrap();
+        let old = SystemTime::now() - Duration::from_secs(3600);
+        std::fs::File::options().write(true).open(&place).unwrap().set_modified(old).unwrap();
+        let modified = || std::fs::metadata(&place).unwrap().modified().unwrap();
+        let before = modified();
+        write(&directory, "server/a.pem", "one").unwrap();
+        assert_eq!((read(&place).as_str(), modified()), ("one", before), "nothing was written");
+
+        write(&directory, "server/a.pem", "another").unwrap();
+        assert_eq!((read(&place).as_str(), read(&other).as_str()), ("another", "one"), "what was there is not touched");
+        // What cannot be written leaves what is there; what an earlier attempt left behind does no harm.
+        std::fs::write(directory.join("server/a.pem.new"), "half").unwrap();
+        write(&directory, "server/a.pem", "third").unwrap();
+        std::fs::create_dir(directory.join("server/a.pem.new")).unwrap();
+        let error = write(&directory, "server/a.pem", "fourth").unwrap_err();
+        assert!(error.contains("a.pem") && read(&place) == "third", "{error}");
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&place).unwrap()) & 0o777, 0o600);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

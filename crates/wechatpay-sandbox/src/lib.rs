@@ -76,6 +76,7 @@ use rates::Rates;
 use serde_json::{Value, json};
 use server::Door;
 use state::State;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -313,7 +314,8 @@ impl Sandbox {
         self.api.world().ledger()
     }
 
-    /// The notifications that merchants are owed, oldest first; ten thousand are kept.
+    /// The notifications that merchants are or were owed, oldest first; ten thousand are kept, those first that are still
+    /// to be sent.
     pub fn events(&self) -> Vec<Event> {
         self.api.world().state.outbox.all().cloned().collect()
     }
@@ -622,8 +624,7 @@ fn secrets(
 
 /// The keys of a directory, or fresh ones.
 fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
-    check_ids("merchant", &merchants)?;
-    check_ids("brand", brands)?;
+    check_ids(&merchants, brands)?;
     let loaded = match directory {
         Some(directory) => Keys::load(directory)?,
         None => None,
@@ -638,16 +639,24 @@ fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String],
     }
     if merchants.is_empty() {
         merchants.push(DEFAULT_MERCHANT.to_owned());
+        check_ids(&merchants, brands)?;
     }
     Keys::generate(&merchants, brands, now)
 }
 
-fn check_ids(what: &str, ids: &[String]) -> Result<(), String> {
-    for (index, id) in ids.iter().enumerate() {
-        if ids.iter().take(index).any(|earlier| earlier == id) {
-            return Err(format!("{what} {id} is named twice"));
-        }
+/// Refuses what is no id, and ids that are named twice: events name whom they are for by the id alone, be it a merchant's
+/// or a brand's.
+fn check_ids(merchants: &[String], brands: &[String]) -> Result<(), String> {
+    let mut named = HashMap::new();
+    for (what, id) in merchants.iter().map(|id| ("merchant", id)).chain(brands.iter().map(|id| ("brand", id))) {
         keys::check_id(what, id)?;
+        match named.insert(id, what) {
+            None => {}
+            Some(before) if before == what => return Err(format!("{what} {id} is named twice")),
+            Some(before) => {
+                return Err(format!("{id} is named twice, as a {before} and as a {what}; give one another id"));
+            }
+        }
     }
     Ok(())
 }

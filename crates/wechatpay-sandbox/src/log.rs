@@ -12,6 +12,12 @@ use std::sync::Arc;
 /// How many requests are kept.
 const CAPACITY: usize = 10_000;
 
+/// Most bytes of each text that are kept.
+const TEXT: usize = 2000;
+
+/// Most violations of a request that are kept.
+const VIOLATIONS: usize = 50;
+
 /// On what an answer of the sandbox rests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -84,7 +90,7 @@ pub struct Exchange {
     pub time: String,
     /// HTTP method; `TLS` for a handshake that failed.
     pub method: String,
-    /// Path and query as they came, cut off after 2,000 bytes.
+    /// Path and query as they came. Of this text and of each other at most the first 2,000 bytes are kept.
     pub target: String,
     /// Merchant id that signed it, if the signature was right.
     pub mchid: Option<String>,
@@ -106,7 +112,7 @@ pub struct Exchange {
     pub fault: Option<String>,
     /// Id of the rule that applied it; none where the request itself named the fault.
     pub rule: Option<u64>,
-    /// Why the signature failed; of each message the first 2,000 bytes.
+    /// Why the signature failed; of each message and text the first 2,000 bytes.
     pub explanation: Option<Box<Explanation>>,
 }
 
@@ -128,7 +134,7 @@ impl Exchange {
             request_id,
             time,
             method: method.to_owned(),
-            target: cut(target, 2000).to_owned(),
+            target: cut(target, TEXT).to_owned(),
             mchid: None,
             operation: None,
             status: None,
@@ -141,6 +147,19 @@ impl Exchange {
             rule: None,
             explanation: None,
         }
+    }
+
+    /// The same with at most so much of everything that requests decide about.
+    fn cut(mut self) -> Self {
+        self.violations.truncate(VIOLATIONS);
+        self.violations.shrink_to_fit();
+        let issues = self.violations.iter_mut().flat_map(|violation| [&mut violation.at, &mut violation.issue]);
+        let optional = [&mut self.mchid, &mut self.code, &mut self.fault].into_iter().flatten();
+        for text in issues.chain(optional).chain([&mut self.method, &mut self.target, &mut self.why]) {
+            shorten(text, TEXT);
+        }
+        self.explanation = self.explanation.map(|explanation| Box::new(explanation.cut(TEXT)));
+        self
     }
 
     /// Notes that a fault is applied.
@@ -168,10 +187,9 @@ impl Log {
     }
 
     /// Adds a request and gives it its number.
-    pub(crate) fn push(&mut self, mut exchange: Exchange) {
+    pub(crate) fn push(&mut self, exchange: Exchange) {
         self.seen += 1;
-        exchange.id = self.seen;
-        exchange.violations.truncate(50);
+        let exchange = Exchange { id: self.seen, ..exchange.cut() };
         if let Some(Observer(tell)) = &self.observer {
             tell(&exchange);
         }
@@ -196,14 +214,45 @@ pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
+/// Leaves at most so many bytes of a text, and gives back the memory of the rest.
+pub(crate) fn shorten(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        *text = cut(text, bytes).to_owned();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Cause;
 
     fn exchange() -> Exchange {
         let violation = Violation { at: String::new(), rule: "type", issue: String::new() };
         let blank = Exchange::new(String::new(), String::new(), "", "");
         Exchange { violations: vec![violation; 60], ..blank }
+    }
+
+    /// Each entry holds little, whatever the request holds.
+    #[test]
+    fn long_texts_are_cut() {
+        let long = || "é".repeat(1 << 20);
+        let violation = Violation { at: long(), rule: "unknown", issue: long() };
+        let explanation =
+            Explanation { also: Vec::new(), ..crate::explain::told(Cause::NoAuthorization, long(), b"", None) };
+        let fault = Some(Asked { name: long(), ..Asked::probe() });
+        let mut exchange = Exchange {
+            violations: vec![violation; 60],
+            why: long(),
+            explanation: Some(Box::new(Explanation { advice: long(), ..explanation })),
+            ..Exchange::new(String::new(), String::new(), &long(), &long())
+        };
+        fault.iter().for_each(|fault| exchange.apply(fault));
+        (exchange.mchid, exchange.code) = (Some(long()), Some(long()));
+        let mut log = Log::default();
+        log.push(exchange);
+        let kept = log.newest().next().unwrap();
+        let text = serde_json::to_string(kept).unwrap();
+        assert!(text.len() < 230_000 && kept.violations.capacity() < 60, "{}", text.len());
     }
 
     #[test]

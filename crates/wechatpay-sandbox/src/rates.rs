@@ -1,6 +1,6 @@
 //! How often operations are called, and the documented limits of that.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use wechatpay_model::Spec;
 use wechatpay_model::operation::Per;
 
@@ -28,8 +28,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) address: &'a str,
 }
 
-/// Whose calls of what are counted together: operation, kind of caller, caller.
-type Key = (&'static str, Per, String);
+/// What is counted together: operation, seconds of the window, kind of caller, caller.
+type Key = (&'static str, u32, Per, String);
 
 /// The calls that count: how many in which second.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Rates {
                 Per::Ip => caller.address,
                 _ => "",
             };
-            ((operation, limit.per, name.to_owned()), limit)
+            ((operation, limit.seconds, limit.per, name.to_owned()), limit)
         });
         let keyed: Vec<(Key, Limit)> = keyed.collect();
         for (key, limit) in &keyed {
@@ -67,10 +67,13 @@ impl Rates {
         if self.0.len() >= CAPACITY {
             self.0.retain(|_, calls| calls.back().is_some_and(|(second, _)| now.saturating_sub(*second) < 60));
         }
-        for (key, limit) in keyed {
+        // Two limits with one window share its count.
+        let keys: HashSet<Key> = keyed.into_iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let seconds = i64::from(key.1);
             let calls = self.0.entry(key).or_default();
             // The clock can be set back: what was later is forgotten.
-            calls.retain(|(second, _)| *second <= now && now.saturating_sub(*second) < i64::from(limit.seconds));
+            calls.retain(|(second, _)| *second <= now && now.saturating_sub(*second) < seconds);
             match calls.back_mut() {
                 Some((second, count)) if *second == now => *count += 1,
                 _ => calls.push_back((now, 1)),
@@ -94,6 +97,23 @@ mod tests {
         assert_eq!([take(0), take(5), take(9)], [Ok(()), Ok(()), Err(limit)]);
         assert_eq!([take(10), take(14), take(15)], [Ok(()), Err(limit), Ok(())], "what was refused does not count");
         assert_eq!(take(3), Ok(()), "the clock was set back");
+    }
+
+    #[test]
+    fn each_window_is_counted_by_itself_and_a_call_once() {
+        let limit = |calls, seconds| Limit { calls, seconds, per: Per::Merchant };
+        for (limits, pace, wanted) in [
+            ([limit(60, 60), limit(1000, 1)], 2, (60, limit(60, 60))),
+            ([limit(60, 60), limit(1000, 1)], 5, (60, limit(60, 60))),
+            ([limit(60, 60), limit(1000, 1)], 60, (60, limit(60, 60))),
+            ([limit(60, 60), limit(5, 1)], 6, (5, limit(5, 1))),
+            ([limit(60, 60), limit(30, 60)], 2, (30, limit(30, 60))),
+        ] {
+            let mut rates = Rates::default();
+            let mut take = |call: i64| rates.take("a.b", limits, CALLER, call / pace);
+            let refused = (0..200).find_map(|call| take(call).err().map(|limit| (call, limit)));
+            assert_eq!(refused, Some(wanted), "{limits:?}, {pace} calls a second");
+        }
     }
 
     #[test]

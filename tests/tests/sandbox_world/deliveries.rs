@@ -11,9 +11,10 @@ use wechatpay_model::favor::SetCallback;
 use wechatpay_model::operation::{EventSpec, Payload};
 use wechatpay_model::types::Timestamp;
 use wechatpay_protocol::Trust;
+use wechatpay_sandbox::Basis::{self, Documented, Guess};
 use wechatpay_sandbox::{Attempt, Event, Standing};
 use wechatpay_tests::oracle::{PublicKey, check_answer};
-use wechatpay_tests::rehearsal::{MERCHANTS, Rehearsal, number};
+use wechatpay_tests::rehearsal::{MERCHANTS, Rehearsal, number, refusal};
 use wechatpay_tests::road::{certificate, public_key};
 use wechatpay_tests::story::{Example, set};
 
@@ -338,4 +339,36 @@ async fn nothing_else_is_contacted() {
     shop.give().await;
     let event = shop.settled().await;
     assert_eq!((event.standing, event.attempts.len()), (Standing::NoAddress, 0));
+}
+
+/// An address is taken if it is one that events may go to, or one of the kind that the documents ask for.
+#[tokio::test]
+async fn the_addresses_that_are_taken_are_those_that_are_contacted() {
+    let world = Rehearsal::start().await;
+    let (loopback, anywhere, never) = ((true, true), (false, true), (false, false));
+    for (url, taken) in [
+        ("http://127.0.0.1:8080/x", loopback),
+        ("http://127.9.9.9/x", loopback),
+        ("http://LocalHost:1/x", loopback),
+        ("http://[::1]/x", loopback),
+        ("http://app:8080/x", anywhere),
+        ("http://192.0.2.1/x", anywhere),
+        ("http://merchant.example/x", anywhere),
+        ("http://user@127.0.0.1/x", never),
+        ("ftp://127.0.0.1/x", never),
+        ("127.0.0.1:8080/x", never),
+        ("https://merchant.example/x", loopback),
+    ] {
+        for (elsewhere, taken) in [(false, taken.0), (true, taken.1)] {
+            world.settings(json!({"notify_anywhere": elsewhere}));
+            for operation in ["busifavor.set_callback", "product_coupon.set_notify_config"] {
+                let set = world.call(operation, json!({"notify_url": url})).await;
+                let basis = if url.starts_with("https") { Documented } else { Basis::Sandbox };
+                match taken {
+                    true => assert_eq!(set.map(|_| world.last().basis), Ok(basis), "{operation} {url}"),
+                    false => assert_eq!(set, refusal(400, "PARAM_ERROR", Guess), "{operation} {url}"),
+                }
+            }
+        }
+    }
 }

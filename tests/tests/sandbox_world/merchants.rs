@@ -57,9 +57,15 @@ async fn a_snapshot_brings_who_joined_along() {
     let mut broken = snapshot.clone();
     broken["merchants"][0]["mchid"] = "1900000078".into();
     broken["merchants"][0]["files"]["apiv3_key"] = "short".into();
-    for (snapshot, why) in [(&snapshot, "other keys here"), (&broken, "not 32 bytes")] {
+    let mut twice = snapshot.clone();
+    twice["merchants"][0]["mchid"] = "1900000079".into();
+    twice["merchants"].as_array_mut().expect("a list").extend_from_within(..);
+    let joined = |sandbox: &Sandbox| sandbox.snapshot().expect("it is taken")["merchants"].take();
+    let before = joined(&third);
+    for (snapshot, why) in [(&snapshot, "other keys here"), (&broken, "not 32 bytes"), (&twice, "1900000079 twice")] {
         let error = third.restore(snapshot).expect_err(why);
         assert!(error.contains(why) && third.now() == NOW, "{error}");
+        assert_eq!(joined(&third), before, "{why}");
     }
 }
 

@@ -6,7 +6,7 @@
 //! know this one by names that nobody here can tell; then any name will do, and only what another site's page sends is
 //! refused.
 
-use super::{LIMIT, Trusted, refuse};
+use super::{LIMIT, SNAPSHOT_LIMIT, Trusted, refuse};
 use crate::page;
 use axum::body::Body;
 use axum::extract::Request;
@@ -67,6 +67,7 @@ fn of_this_machine(host: &str) -> bool {
 ///
 /// A field `json` holds an object as it stands; other fields are texts in it, or integers where the name says so,
 /// `limit:integer`. A field `_method` names the method where it is not POST. Fields that were left empty are left out.
+/// A JSON object is read as such: `curl -d` says of everything that it is a form.
 pub(super) async fn forms(request: Request, next: Next) -> Response {
     const FORM: &str = "application/x-www-form-urlencoded";
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -74,11 +75,14 @@ pub(super) async fn forms(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let read = match axum::body::to_bytes(body, LIMIT).await {
-        Ok(bytes) => object(&bytes),
+    let form = match axum::body::to_bytes(body, SNAPSHOT_LIMIT).await {
+        Ok(form) if form.trim_ascii_start().starts_with(b"{") => {
+            return next.run(Request::from_parts(parts, Body::from(form))).await;
+        }
+        Ok(form) => object(&form),
         Err(error) => Err(error.to_string()),
     };
-    let (method, object) = match read {
+    let (method, object) = match form {
         Ok(read) => read,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, &message),
     };

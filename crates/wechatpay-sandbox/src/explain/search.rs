@@ -1,14 +1,14 @@
 //! Finds the message that was signed among those that clients are known to build by mistake.
 //!
 //! The signature shows the hash of the message (see [`Trace`]), so a candidate costs one hash and no RSA. How much is
-//! hashed is bounded.
+//! written and hashed is bounded.
 
 use super::cause::Cause;
 use super::json;
 use super::key::Trace;
 use std::borrow::Cow;
 
-/// Most bytes that are hashed for one signature.
+/// Most bytes of lines that are written and hashed for one signature.
 const BUDGET: usize = 24 << 20;
 
 /// Bodies beyond this are not written anew in other words.
@@ -68,6 +68,14 @@ enum Frame {
 }
 
 impl Frame {
+    /// How many bytes of the lines are in what is written, which is not shorter.
+    fn least(&self, lines: &[&[u8]]) -> usize {
+        match self {
+            Self::Of(order) => order.iter().filter_map(|index| lines.get(*index)).map(|line| line.len()).sum(),
+            _ => lines.iter().map(|line| line.len()).sum(),
+        }
+    }
+
     fn write(&self, lines: &[&[u8]]) -> Vec<u8> {
         let ended = |end: &str, last: bool| {
             let mut message = Vec::new();
@@ -110,7 +118,7 @@ pub(super) fn find(lines: &[Line], trace: &Trace) -> Option<Found> {
 struct Search<'a> {
     lines: &'a [Line],
     trace: &'a Trace,
-    /// Bytes that may still be hashed.
+    /// Bytes of lines that may still be written and hashed.
     left: usize,
 }
 
@@ -179,9 +187,8 @@ impl Search<'_> {
         let lines = self.lines;
         let right: Vec<_> = lines.iter().map(Line::right).collect();
         frames.iter().find_map(|(frame, cause, how)| {
-            let message = frame.write(&right);
-            self.fits(&message, false)
-                .then(|| Found { causes: cause.map(|cause| (cause, how.clone())).into_iter().collect(), message })
+            let message = self.fits(frame, &right, false)?;
+            Some(Found { causes: cause.map(|cause| (cause, how.clone())).into_iter().collect(), message })
         })
     }
 
@@ -195,8 +202,7 @@ impl Search<'_> {
                     if variant.cause.is_none() && index > 0 {
                         continue;
                     }
-                    let message = frame.write(&chosen(lines, &[(index, variant)]));
-                    if self.fits(&message, twice) {
+                    if let Some(message) = self.fits(frame, &chosen(lines, &[(index, variant)]), twice) {
                         let mut causes: Vec<_> = framed.clone().into_iter().collect();
                         causes.extend(variant.told());
                         if twice {
@@ -217,8 +223,8 @@ impl Search<'_> {
             for (second, other) in lines.iter().enumerate().skip(first + 1) {
                 for variant in one.variants.iter().skip(1) {
                     for another in other.variants.iter().skip(1) {
-                        let message = Frame::Right.write(&chosen(lines, &[(first, variant), (second, another)]));
-                        if self.fits(&message, false) {
+                        let chosen = chosen(lines, &[(first, variant), (second, another)]);
+                        if let Some(message) = self.fits(&Frame::Right, &chosen, false) {
                             return Some(Found {
                                 causes: variant.told().into_iter().chain(another.told()).collect(),
                                 message,
@@ -242,15 +248,17 @@ impl Search<'_> {
         near.chain(fine).find_map(|time| {
             let how = format!("It is {time}.").into();
             let variant = Variant { cause: Some(Cause::OtherTimestamp), how, bytes: time.to_string().into_bytes() };
-            let message = Frame::Right.write(&chosen(lines, &[(index, &variant)]));
-            self.fits(&message, false).then(|| Found { causes: variant.told().into_iter().collect(), message })
+            let message = self.fits(&Frame::Right, &chosen(lines, &[(index, &variant)]), false)?;
+            Some(Found { causes: variant.told().into_iter().collect(), message })
         })
     }
 
-    fn fits(&mut self, message: &[u8], twice: bool) -> bool {
-        let Some(left) = self.left.checked_sub(message.len()) else { return false };
-        self.left = left;
-        if twice { self.trace.fits_twice(message) } else { self.trace.fits(message) }
+    /// The lines in a frame, if that is what was signed. What is longer than may be hashed is not even written.
+    fn fits(&mut self, frame: &Frame, lines: &[&[u8]], twice: bool) -> Option<Vec<u8>> {
+        self.left = self.left.checked_sub(frame.least(lines))?;
+        let message = frame.write(lines);
+        let fits = if twice { self.trace.fits_twice(&message) } else { self.trace.fits(&message) };
+        fits.then_some(message)
     }
 }
 
@@ -466,6 +474,39 @@ mod tests {
         let mut search = Search { lines: &lines, trace: &trace(b"nothing like it"), left: BUDGET };
         assert!(search.run().is_none());
         assert!(search.left < 5 << 20, "{}", search.left);
+    }
+
+    /// Where the body is too large for all ways to be tried, those without it still are, and the others cost nothing.
+    #[test]
+    fn what_is_too_long_is_not_even_written() {
+        let body = vec![b'x'; 4 << 20];
+        let target = "/v3/a%20b/c?d=e+f";
+        let right = ["POST", target, "1767578400", "a-nonce"].map(str::as_bytes);
+        let [method, path, timestamp, nonce] = right;
+        let mut lines =
+            [("method", method), ("target", path), ("timestamp", timestamp), ("nonce", nonce), ("body", &body)]
+                .map(|(name, right)| Line::new(name, right));
+        let [method, path, timestamp, nonce, line] = &mut lines;
+        methods(method, "POST");
+        targets(path, target, &["a.example", "b.example"], None);
+        stamps(timestamp, nonce);
+        bodies(line, &body);
+        let trace = trace(b"post\n/v3/a%20b/c?d=e+f\n1767578400\na-nonce\n\n");
+        let found = Search { lines: &lines, trace: &trace, left: BUDGET }.run().unwrap();
+        assert_eq!(
+            found.causes.iter().map(|(cause, _)| *cause).collect::<Vec<_>>(),
+            [Cause::MethodCase, Cause::BodyLeftOut]
+        );
+        let other = self::trace(b"nothing like it");
+        let mut search = Search { lines: &lines, trace: &other, left: BUDGET };
+        assert!(search.run().is_none());
+        let right: Vec<_> = lines.iter().map(Line::right).collect();
+        for frame in search.frames().into_iter().chain(search.orders()).map(|(frame, ..)| frame) {
+            let length = frame.write(&right).len();
+            assert!((length..=length + 10).contains(&(frame.least(&right) + 10)), "{length}");
+            search.left = frame.least(&right) - 1;
+            assert!(search.fits(&frame, &right, false).is_none() && search.left + 1 == frame.least(&right));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use wechatpay_model::EventSpec;
 
 /// How many events are kept.
@@ -172,9 +172,10 @@ impl Event {
 /// The newest events, and which of them are to be sent when.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    events: VecDeque<Event>,
-    /// Number of the oldest that is kept; they are counted from 0.
-    first: u64,
+    /// By number; they are counted from 0.
+    events: BTreeMap<u64, Event>,
+    /// Number of the next.
+    next: u64,
     /// When an event is to be sent, and its number.
     waiting: BTreeSet<(i64, u64)>,
     /// Events that are on their way now, and where to.
@@ -199,42 +200,44 @@ impl Outbox {
         self.keep(event);
     }
 
+    /// Keeps an event. Where there are too many, the oldest goes that is not owed any more, this one too; then the oldest.
     fn keep(&mut self, event: Event) {
-        if self.events.len() >= CAPACITY {
-            let oldest = self.events.pop_front();
-            self.waiting.remove(&(oldest.and_then(|event| event.due()).unwrap_or_default(), self.first));
-            self.first += 1;
+        self.waiting.extend(event.due().map(|due| (due, self.next)));
+        self.events.insert(self.next, event);
+        self.next += 1;
+        if self.events.len() <= CAPACITY {
+            return;
         }
-        let number = self.first.saturating_add(u64::try_from(self.events.len()).unwrap_or(u64::MAX));
-        self.waiting.extend(event.due().map(|due| (due, number)));
-        self.events.push_back(event);
+        let over = self.events.iter().find(|(_, event)| event.next_attempt.is_none()).map(|(number, _)| *number);
+        let gone = match over {
+            Some(number) => self.events.remove_entry(&number),
+            None => self.events.pop_first(),
+        };
+        if let Some((number, event)) = gone {
+            self.waiting.remove(&(event.due().unwrap_or_default(), number));
+        }
     }
 
     /// Oldest first.
     pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &Event> + ExactSizeIterator {
-        self.events.iter()
+        self.events.values()
     }
 
     /// The event of this id.
     pub(crate) fn find(&self, id: &str) -> Option<&Event> {
-        self.events.iter().rev().find(|event| event.id == id)
-    }
-
-    fn event(&mut self, number: u64) -> Option<&mut Event> {
-        self.events.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+        self.all().rev().find(|event| event.id == id)
     }
 
     /// The next event that is due and whose address is not busy with another: a receiver gets one after the other.
     pub(crate) fn next(&mut self, now: i64, newest_first: bool) -> Option<Errand> {
         let idle = |number: &u64| {
-            let index = number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-            let event = index.and_then(|index| self.events.get(index));
+            let event = self.events.get(number);
             event.is_some_and(|event| !self.under_way.values().any(|busy| Some(busy) == event.notify_url.as_ref()))
         };
         let mut due = self.waiting.range(..=(now, u64::MAX)).copied().filter(|(_, number)| idle(number));
         let (due, number) = if newest_first { due.max_by_key(|(_, number)| *number) } else { due.next() }?;
         self.waiting.remove(&(due, number));
-        let event = self.event(number)?.clone();
+        let event = self.events.get(&number)?.clone();
         let url = event.notify_url.clone()?;
         self.under_way.insert(number, url.clone());
         let duplicate = event.standing == Standing::Delivered;
@@ -245,7 +248,7 @@ impl Outbox {
     pub(crate) fn record(&mut self, number: u64, due: i64, ending: Ending, settings: &Settings) {
         self.under_way.remove(&number);
         // One that was pushed out meanwhile is forgotten.
-        let Some(event) = self.event(number) else { return };
+        let Some(event) = self.events.get_mut(&number) else { return };
         event.take(ending, due, settings);
         let next = event.due().map(|due| (due, number));
         self.waiting.extend(next);
@@ -264,7 +267,7 @@ impl Outbox {
 
 impl Serialize for Outbox {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&self.events)
+        serializer.collect_seq(self.all())
     }
 }
 
@@ -311,6 +314,32 @@ mod tests {
         assert_eq!((outbox.events.len(), outbox.waiting.len()), (CAPACITY, CAPACITY));
         assert_eq!(outbox.all().next().unwrap().id, "10", "the oldest go");
         assert_eq!(outbox.next(0, false).unwrap().event.id, "10");
+    }
+
+    #[test]
+    fn what_is_owed_is_kept_before_what_is_over() {
+        let (mut outbox, settings) = (Outbox::default(), Settings::default());
+        let unwanted = |id| event(id).addressed(None);
+        let ids = |outbox: &Outbox| outbox.all().map(|event| event.id.clone()).collect::<Vec<_>>();
+        outbox.push(event(0), &settings, 0);
+        let errand = outbox.next(0, false).unwrap();
+        outbox.record(errand.number, errand.due, answer(200, &errand), &settings);
+        outbox.push(event(1), &settings, 0);
+        let total = u64::try_from(CAPACITY).unwrap();
+        for id in 2..=total {
+            outbox.push(unwanted(id), &settings, 0);
+        }
+        assert_eq!(ids(&outbox)[..2], ["1", "2"], "what was delivered goes");
+        outbox.push(unwanted(total + 1), &settings, 0);
+        assert_eq!(ids(&outbox)[..2], ["1", "3"], "then what nobody wants");
+        for id in total + 2..2 * total + 1 {
+            outbox.push(event(id), &settings, 0);
+        }
+        assert_eq!((ids(&outbox).len(), ids(&outbox)[0].as_str()), (CAPACITY, "1"));
+        assert_eq!(outbox.waiting.len(), CAPACITY);
+        outbox.push(unwanted(0), &settings, 0);
+        assert_eq!((ids(&outbox).len(), ids(&outbox)[0].as_str()), (CAPACITY, "1"), "nor does it push out another");
+        assert_eq!(outbox.next(0, false).unwrap().event.id, "1");
     }
 
     #[test]

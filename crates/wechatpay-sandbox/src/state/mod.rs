@@ -20,11 +20,14 @@ pub(crate) use files::FILE_PATH;
 
 use crate::ambient::{Ambient, time_text};
 use crate::answer::{Answer, Outcome, json_text, rows};
+use crate::courier;
 use crate::keys::Keys;
 use crate::log::Basis;
 use crate::schema::Violation;
 use crate::settings::{Repeat, Settings};
 use aws_lc_rs::digest::{SHA256, digest};
+use http::Uri;
+use http::uri::Scheme;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -181,6 +184,19 @@ impl Call<'_> {
     /// Whether a merchant exists, or need not.
     fn knows(&self, mchid: &str) -> bool {
         !self.settings.refuse_unknown_merchants || self.keys.merchant(mchid).is_some()
+    }
+}
+
+/// On what it rests that an address is taken to which a family wants events to go over HTTPS.
+///
+/// # Errors
+/// Why it is not taken.
+fn address_basis(url: &str, settings: &Settings) -> Result<Basis, String> {
+    match courier::destination(url, settings.notify_anywhere) {
+        // Here events go to programs that need no certificate.
+        Ok(_) => Ok(Basis::Sandbox),
+        Err(_) if url.parse::<Uri>().is_ok_and(|uri| uri.scheme() == Some(&Scheme::HTTPS)) => Ok(Basis::Documented),
+        Err(why) => Err(format!("notify_url is no https address, nor one that the sandbox delivers to: {why}")),
     }
 }
 

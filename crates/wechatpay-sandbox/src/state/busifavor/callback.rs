@@ -1,10 +1,10 @@
 //! Where notifications about merchant coupons go.
 
-use super::{Call, guessed, no_merchant, not_found};
+use super::{Call, no_merchant, not_found};
 use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
-use http::Uri;
+use crate::state::address_basis;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -30,15 +30,12 @@ fn merchant(call: &Call<'_>) -> Outcome<String> {
 
 pub(super) fn set(call: &mut Call<'_>) -> Outcome {
     let (mchid, url) = (merchant(call)?, call.text("notify_url"));
-    // Nobody says for which others a merchant may set it.
-    let mut basis = if mchid == call.caller { Basis::Documented } else { Basis::Guess };
-    let uri = url.parse::<Uri>().ok();
-    match uri.as_ref().map(|uri| (uri.scheme_str(), uri.host())) {
-        Some((Some("https"), Some(_))) => {}
-        // Here events go to programs on the same machine.
-        Some((Some("http"), Some("127.0.0.1" | "localhost" | "[::1]"))) => basis = Basis::Sandbox,
-        _ => return Err(guessed(400, "PARAM_ERROR", "通知地址必须为 https", "notify_url is no https address")),
-    }
+    let basis = match address_basis(&url, call.settings) {
+        // Nobody says for which others a merchant may set it.
+        Ok(Basis::Documented) if mchid != call.caller => Basis::Guess,
+        Ok(basis) => basis,
+        Err(why) => return Err(Answer::refuse(400, "PARAM_ERROR", "通知地址必须为 https", Basis::Guess, why)),
+    };
     call.state.busifavor.callbacks.insert(mchid.clone(), Callback { url: url.clone(), by: call.caller.to_owned() });
     let body = json!({"update_time": time_text(call.now), "notify_url": url, "mchid": mchid});
     Ok(Answer::ok(body, basis, "the address is set"))

@@ -523,9 +523,14 @@ fn describe(stock_id: &str, stock: &Stock, code: &str, coupon: &Coupon) -> Map<S
 pub(super) fn get(call: &mut Call<'_>) -> Outcome {
     check_user(call)?;
     let (openid, code, now) = (call.text("openid"), call.text("coupon_code"), call.now);
-    let given = call.state.busifavor.users.get(&openid);
-    let newest = given.and_then(|given| given.iter().rev().find(|(_, other)| *other == code));
-    let Some((stock_id, _)) = newest.cloned() else { return Err(not_found("the user has no coupon of this code")) };
+    let given = call.state.busifavor.users.get(&openid).map(Vec::as_slice).unwrap_or_default();
+    let of_code = given.iter().rev().filter(|(_, other)| *other == code).map(|(stock_id, _)| stock_id.clone());
+    let of_code: Vec<_> = of_code.collect();
+    // Codes are unique in a stock only: it is the newest coupon that the caller may see.
+    let seen = of_code.iter().find(|stock_id| find_stock(call, stock_id, Who::Partners).is_ok());
+    let Some(stock_id) = seen.or(of_code.first()).cloned() else {
+        return Err(not_found("the user has no coupon of this code"));
+    };
     find_stock(call, &stock_id, Who::Partners)?;
     call.state.busifavor.coupon(&stock_id, &code, now)?;
     let stock = find_stock(call, &stock_id, Who::Partners)?;

@@ -161,7 +161,7 @@ impl Favor {
         self.settle(now);
         let (locked, spent) = self.bound(now).get(mchid).copied().unwrap_or_default();
         let recharged = self.recharged.get(mchid).copied().unwrap_or(0);
-        Some(balance.saturating_add(recharged).saturating_sub(locked).saturating_sub(spent))
+        Some(left(balance, recharged, locked, spent))
     }
 
     pub(super) fn enter(&mut self, now: i64, settings: &Settings, ledger: &mut Ledger) {
@@ -232,7 +232,7 @@ impl Favor {
         ledger.accounts.extend(merchants.into_iter().map(|mchid| {
             let (locked, spent) = bound.get(mchid).copied().unwrap_or_default();
             let recharged = self.recharged.get(mchid).copied().unwrap_or(0);
-            let available = settings.favor_balance.map(|balance| balance + recharged - locked - spent);
+            let available = settings.favor_balance.map(|balance| left(balance, recharged, locked, spent));
             AccountEffect { mchid: mchid.to_owned(), recharged, locked, spent, available }
         }));
     }
@@ -264,4 +264,9 @@ impl Favor {
             "available": self.available(mchid, deed.settings, deed.now),
         }))
     }
+}
+
+/// What is left of the money of a merchant.
+fn left(balance: i64, recharged: i64, locked: i64, spent: i64) -> i64 {
+    balance.saturating_add(recharged).saturating_sub(locked).saturating_sub(spent)
 }

@@ -137,8 +137,12 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// Does the same to the stock, or the stocks, that the request names, all of which are open.
-fn change(call: &mut Call<'_>, act: impl Fn(&mut Stock, &Value) -> Outcome<()>) -> Outcome {
+/// What of the rules of a stock becomes another.
+type Changes = Map<String, Value>;
+
+/// Changes the stock, or the stocks, that the request names, all of which are open: all of them, or none where one of them
+/// does not allow it.
+fn change(call: &mut Call<'_>, wanted: impl Fn(&Stock, &Value) -> Outcome<Changes>) -> Outcome {
     let target = Target::of(call)?;
     once(call, |call| {
         let request = call.request.clone();
@@ -147,8 +151,12 @@ fn change(call: &mut Call<'_>, act: impl Fn(&mut Stock, &Value) -> Outcome<()>) 
                 return Err(wrong_state("the stock has ended or was deactivated"));
             }
         }
+        let mut all = Vec::new();
         for stock_id in target.stocks() {
-            act(find_stock(call, stock_id)?, &request)?;
+            all.push((stock_id, wanted(find_stock(call, stock_id)?, &request)?));
+        }
+        for (stock_id, changes) in all {
+            find_stock(call, stock_id)?.rules.extend(changes);
         }
         Ok(Answer::ok(target.describe(call), Basis::Documented, "the stock, or the bundle, is changed"))
     })
@@ -160,9 +168,7 @@ pub(super) fn update(call: &mut Call<'_>) -> Outcome {
         if stock.state == stock::StockState::Auditing {
             return Err(wrong_state("only a stock that is SENDING or PAUSED is changed"));
         }
-        let changes = names.iter().filter_map(|name| Some(((*name).to_owned(), request.get(*name)?.clone())));
-        stock.rules.extend(changes);
-        Ok(())
+        Ok(names.iter().filter_map(|name| Some(((*name).to_owned(), request.get(*name)?.clone()))).collect())
     })
 }
 
@@ -182,10 +188,11 @@ pub(super) fn update_budget(call: &mut Call<'_>) -> Outcome {
         if number("target") < Some(sent) {
             return Err(broken("more coupons than that were handed out already"));
         }
-        if let Some(Value::Object(rule)) = stock.rules.get_mut("stock_send_rule") {
+        let mut rule = stock.rules.get("stock_send_rule").cloned().unwrap_or_else(|| json!({}));
+        if let Value::Object(rule) = &mut rule {
             rule.insert(name.to_owned(), json!(number("target")));
         }
-        Ok(())
+        Ok(Changes::from_iter([("stock_send_rule".to_owned(), rule)]))
     })
 }
 

@@ -138,15 +138,16 @@ impl Coupon {
     }
 }
 
-/// From when until when a coupon of a stock can be used that is received at this time.
-fn validity(stock: &Stock, received: i64) -> (i64, i64) {
+/// From when until when a coupon of a stock can be used that is received at this time, and is not to be used before
+/// another.
+fn validity(stock: &Stock, received: i64, not_before: i64) -> (i64, i64) {
     let period = stock.period();
     let number = |name: &str| period.and_then(|period| period.get(name)).and_then(Value::as_i64);
     let waits = number("wait_days_after_receive");
     let begin = |days: i64| day::begin(day::of(received).saturating_add(days));
-    let from = waits.filter(|days| *days > 0).map_or(received, begin).max(stock.begins);
+    let from = waits.filter(|days| *days > 0).map_or(received, begin).max(stock.begins).max(not_before);
     let until = if let Some(seconds) = number("available_seconds") {
-        received.saturating_add(seconds)
+        received.max(not_before).saturating_add(seconds)
     } else if let Some(days) = number("available_days") {
         day::begin(day::of(from).saturating_add(days)).saturating_sub(1)
     } else {
@@ -230,14 +231,14 @@ fn issue(
             }
         },
     };
-    let (starts, expires) = validity(stock, now);
+    let (starts, expires) = validity(stock, now, not_before);
     let coupon = Coupon {
         openid: gift.openid.clone(),
         number: gift.number.clone(),
         channel: gift.channel.clone(),
         extras: gift.extras.clone(),
         received: now,
-        starts: starts.max(not_before),
+        starts,
         expires,
         state: CouponState::Confirming,
         confirmed: None,

@@ -4,7 +4,7 @@ use super::{Call, not_there};
 use crate::ambient::time_text;
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
-use http::Uri;
+use crate::state::address_basis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,15 +23,8 @@ impl Address {
 
 pub(super) fn set(call: &mut Call<'_>) -> Outcome {
     let url = call.text("notify_url");
-    let uri = url.parse::<Uri>().ok();
-    let basis = match uri.as_ref().map(|uri| (uri.scheme_str(), uri.host())) {
-        Some((Some("https"), Some(_))) => Basis::Documented,
-        // Here events go to programs on the same machine.
-        Some((Some("http"), Some("127.0.0.1" | "localhost" | "[::1]"))) => Basis::Sandbox,
-        _ => {
-            return Err(Answer::refuse(400, "PARAM_ERROR", "参数错误", Basis::Guess, "notify_url is no https address"));
-        }
-    };
+    let basis = address_basis(&url, call.settings)
+        .map_err(|why| Answer::refuse(400, "PARAM_ERROR", "参数错误", Basis::Guess, why))?;
     let address = Address { url, set: call.now };
     let body = address.show();
     call.state.product_coupon.addresses.insert(call.caller.to_owned(), address);
