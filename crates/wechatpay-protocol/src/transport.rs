@@ -13,6 +13,8 @@ use std::time::Duration;
 ///
 /// A closure from [`http::Request`] to a future is a transport. The protocol collects the body, so a transport holds no
 /// limit of its own.
+///
+/// It borrows nothing: a download of certificates belongs to all calls that wait for it, and may outlive the one that began it.
 pub trait Transport: Send + Sync + 'static {
     /// Body of an answer.
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send;
