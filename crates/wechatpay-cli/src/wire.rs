@@ -32,7 +32,7 @@ pub(crate) struct Wire {
 enum Library {
     Reqwest {
         far: Reqwest,
-        /// For what is on this machine, which no proxy reaches, or has any business with.
+        /// For what is on this machine: no proxy is asked for it.
         near: Reqwest,
     },
     Hyper(Hyper),
