@@ -41,8 +41,11 @@ fn what_no_log_may_hold_is_found_without_being_named() {
     let lines = [
         "authorization: WECHATPAY2-SHA256-RSA2048 mchid=\"1\",signature=\"YQ==\"".to_owned(),
         "-----BEGIN PRIVATE KEY-----".to_owned(),
+        r#"{"key":"-----BEGIN PRIVATE KEY-----\nMII"}"#.to_owned(),
+        "-----BEGIN PRIVATE KEY-----\r".to_owned(),
         "an attempt operation=favor.get_stock status=200".to_owned(),
+        "no PEM block; name the private key file, with the lines -----BEGIN PRIVATE KEY----- and".to_owned(),
     ];
-    assert_eq!(run(&[b"another secret"], &lines), ["1", "2"]);
-    assert!(run(&[b"another secret"], &lines[2..]).is_empty());
+    assert_eq!(run(&[b"another secret"], &lines), ["1", "2", "3", "4"]);
+    assert!(run(&[b"another secret"], &lines[4..]).is_empty());
 }

@@ -168,13 +168,15 @@ pub fn search(folder: &Path) -> io::Result<Findings> {
         }
     }
     let mut patterns: Vec<_> = secrets.iter().flat_map(|secret| forms(secret)).collect();
-    patterns.extend(["signature=\"".to_owned(), "BEGIN PRIVATE KEY".to_owned()]);
+    patterns.push("signature=\"".to_owned());
+    // A key begins behind the end of this line, also where that is written out; messages name the line and go on.
+    patterns.extend(["\n", "\r", "\\"].map(|end| format!("BEGIN PRIVATE KEY-----{end}")));
     let wanted = AhoCorasick::new(&patterns).map_err(io::Error::other)?;
     let mut findings = Findings { logs: logs.len(), secrets: secrets.len(), ..Findings::default() };
     for path in logs {
         let log = fs::read(&path)?;
         findings.bytes += log.len();
-        for (number, line) in log.split(|byte| *byte == b'\n').enumerate() {
+        for (number, line) in log.split_inclusive(|byte| *byte == b'\n').enumerate() {
             if wanted.is_match(line) {
                 findings.leaks.push(format!("{}:{}", path.display(), number + 1));
             }
