@@ -343,7 +343,7 @@ impl Journal {
         let damaged = |why: String| JournalError::Damaged { name: name.to_owned(), why };
         let open = || -> Result<_, Broken> {
             let (place, layout) = LAYOUT;
-            if storage.len()? >= place + layout.len() as u64 && storage.read(place, layout.len())? != layout {
+            if storage.len()? > 0 && storage.read(place, layout.len())? != layout {
                 return Err(redb::Error::Corrupted("its header is not that of a journal".to_owned()).into());
             }
             let mut database = database(storage)?;

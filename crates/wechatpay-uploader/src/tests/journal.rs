@@ -178,14 +178,19 @@ fn what_is_no_journal_is_told_from_one_that_is_torn() {
     drop(create(&path, &codes(3)).unwrap());
     let whole = std::fs::read(&path).unwrap();
     assert_eq!(Journal::open(&path).unwrap().totals().codes, 3);
-    for (name, bytes, foreign) in
-        [("empty", &b""[..], true), ("text", b"code 1\ncode 2\n", true), ("torn", &whole[..5_000], false)]
-    {
+    for (name, bytes, foreign) in [
+        ("empty", &b""[..], true),
+        ("text", b"code 1\ncode 2\n", true),
+        ("torn", &whole[..5_000], false),
+        ("torn in its header", &whole[..20], false),
+    ] {
         std::fs::write(&path, bytes).unwrap();
         let refused = Journal::open(&path).unwrap_err();
         assert_eq!(matches!(refused, JournalError::Foreign { .. }), foreign, "{name}: {refused:?}");
         assert_eq!(matches!(refused, JournalError::Damaged { .. }), !foreign, "{name}: {refused:?}");
     }
+    let empty = Journal::open_storage(Disk::default(), "disk").unwrap_err();
+    assert!(matches!(empty, JournalError::Foreign { .. }), "{empty:?}");
 }
 
 #[test]
