@@ -348,6 +348,8 @@ impl Journal {
             }
             let mut database = database(storage)?;
             database.check_integrity()?;
+            // What closing would write, while somebody can still be told that it does not go.
+            database.begin_write()?.commit()?;
             let read = database.begin_read()?;
             let meta = match read.open_table(META) {
                 Ok(meta) => meta,

@@ -217,6 +217,13 @@ fn no_byte_of_the_files_header_makes_it_panic_or_say_something_else() {
         }
     }
     assert!(refused >= 48, "{refused}");
+    // Found by its fuzz target, in one of the two copies of the state.
+    let damaged = Disk::default();
+    damaged.set_len(image.len() as u64).unwrap();
+    damaged.write(0, &image).unwrap();
+    [0x100, 0x127].into_iter().for_each(|place| damaged.write(place, &[0, 0]).unwrap());
+    let opened = Journal::open_storage(damaged, "disk").map(|journal| journal.totals().not_sent);
+    assert!(matches!(opened, Ok(450) | Err(JournalError::Damaged { .. })), "{opened:?}");
 }
 
 /// Changes what a journal says of itself, or of its first batch, behind its back.
