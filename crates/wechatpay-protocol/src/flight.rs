@@ -3,130 +3,45 @@
 //! Whoever waits for what another has begun waits for ever if that other is not polled any more, as happens to the rest of a
 //! `FuturesUnordered` while one of its results is handled. So nobody owns the work: it goes on as long as anybody waits.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared, WeakShared};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Work = BoxFuture<'static, ()>;
 
 /// A place for one piece of work at a time.
 #[derive(Default)]
-pub(crate) struct Flight {
-    state: Mutex<State>,
-    wakers: Arc<Wakers>,
-    passengers: AtomicU64,
-}
-
-#[derive(Default)]
-struct State {
-    work: Option<Work>,
-    /// Tells a piece of work from the one after it.
-    number: u64,
-    aboard: usize,
-}
-
-/// Those who wait, by their numbers. To wake this is to wake them all.
-#[derive(Default)]
-struct Wakers(Mutex<Vec<(u64, Waker)>>);
-
-impl Wakers {
-    fn lock(&self) -> MutexGuard<'_, Vec<(u64, Waker)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn remove(&self, passenger: u64) {
-        self.lock().retain(|(other, _)| *other != passenger);
-    }
-}
-
-impl Wake for Wakers {
-    fn wake(self: Arc<Self>) {
-        let waiting = std::mem::take(&mut *self.lock());
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
-    }
-}
+pub(crate) struct Flight(Mutex<Option<WeakShared<Work>>>);
 
 impl Flight {
-    /// Takes part in the work that is under way, or begins this.
-    pub(crate) fn board(&self, begin: impl FnOnce() -> Work) -> Passenger<'_> {
-        let mut state = self.lock();
-        if state.work.is_none() {
-            state.work = Some(begin());
-            state.number = state.number.wrapping_add(1);
-            state.aboard = 0;
+    /// Takes part in the work that is under way, or begins this. When the last one who waits leaves, it is given up.
+    pub(crate) fn board(&self, begin: impl FnOnce() -> Work) -> Shared<Work> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let underway = place.as_ref().and_then(WeakShared::upgrade);
+        if let Some(underway) = underway.filter(|work| work.peek().is_none()) {
+            return underway;
         }
-        state.aboard += 1;
-        Passenger { flight: self, number: state.number, id: self.passengers.fetch_add(1, Ordering::Relaxed) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One who waits, until the work is done. When the last one leaves, it is given up.
-#[must_use = "futures do nothing unless awaited"]
-pub(crate) struct Passenger<'a> {
-    flight: &'a Flight,
-    number: u64,
-    id: u64,
-}
-
-impl Future for Passenger<'_> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let Self { flight, number, id } = *self;
-        let mut state = flight.lock();
-        if state.number != number {
-            return Poll::Ready(());
-        }
-        // Taken out: work that panics is gone, and nobody polls it again.
-        let Some(mut work) = state.work.take() else { return Poll::Ready(()) };
-        flight.wakers.remove(id);
-        flight.wakers.lock().push((id, context.waker().clone()));
-        let everybody = Waker::from(Arc::clone(&flight.wakers));
-        match work.as_mut().poll(&mut Context::from_waker(&everybody)) {
-            Poll::Pending => {
-                state.work = Some(work);
-                Poll::Pending
+        // A `Shared` whose work panics wakes nobody, and the others would wait for ever.
+        let work = AssertUnwindSafe(begin()).catch_unwind().map(|ended| {
+            if ended.is_err() {
+                tracing::error!("work that calls share has panicked");
             }
-            Poll::Ready(()) => {
-                drop(state);
-                everybody.wake();
-                Poll::Ready(())
-            }
-        }
-    }
-}
-
-impl Drop for Passenger<'_> {
-    fn drop(&mut self) {
-        let Self { flight, number, id } = *self;
-        flight.wakers.remove(id);
-        let mut state = flight.lock();
-        if state.number != number {
-            return;
-        }
-        state.aboard = state.aboard.saturating_sub(1);
-        let given_up = if state.aboard == 0 { state.work.take() } else { None };
-        let over = state.work.is_none();
-        // It may hold what holds this.
-        drop(state);
-        drop(given_up);
-        if over {
-            Waker::from(Arc::clone(&flight.wakers)).wake();
-        }
+        });
+        let work = work.boxed().shared();
+        *place = work.downgrade();
+        work
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::Future;
     use std::pin::pin;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll, Wake, Waker};
 
     /// Ready when it is told; counts polls, and says when it is dropped.
     #[derive(Clone, Default)]
@@ -224,10 +139,8 @@ mod tests {
         };
         let mut first = pin!(flight.board(begin));
         assert!(first.as_mut().poll(&mut context).is_pending());
-        let mut second = Box::pin(flight.board(|| unreachable!("it is under way")));
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| second.as_mut().poll(&mut context)));
-        assert!(panicked.is_err());
-        drop(second);
+        let mut second = pin!(flight.board(|| unreachable!("it is under way")));
+        assert!(second.as_mut().poll(&mut context).is_ready());
         assert!(woken.0.load(Ordering::SeqCst) >= 1 && first.as_mut().poll(&mut context).is_ready());
         assert_eq!(polls.load(Ordering::SeqCst), 2);
     }
