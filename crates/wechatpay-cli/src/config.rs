@@ -514,9 +514,7 @@ pub(crate) fn read_file<T, E: fmt::Display>(
     }
     let named = |problem: String| format!("{shown}: {problem}");
     let text = read_text(path).map_err(named)?;
-    // Whoever calls the library gives it contents; here the file is named.
-    let of_file = |error: E| error.to_string().replace("give the contents of", "name").replace(" (not its name)", "");
-    read(&text).map_err(|error| named(of_file(error)))
+    read(&text).map_err(|error| named(error.to_string()))
 }
 
 /// Whether this is the text of a key, and so no path.

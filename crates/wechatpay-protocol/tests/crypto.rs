@@ -285,10 +285,10 @@ fn bad_texts_are_refused_with_a_reason_and_a_remedy() {
     #[rustfmt::skip]
     let cases: Vec<(String, KeyKind, KeyFault, &str)> = vec![
         // Nothing, or not PEM.
-        (String::new(), PRIVATE, KeyFault::Empty, "private key: the text is empty; give the contents of the private key file, apiclient_key.pem"),
-        ("\u{feff} \r\n\t".into(), PUBLIC, KeyFault::Empty, "public key: the text is empty; give the contents of the public key file, pub_key.pem"),
-        ("\n".into(), CERTIFICATE, KeyFault::Empty, "certificate: the text is empty; give the contents of the certificate file"),
-        ("/etc/wechatpay/apiclient_key.pem".into(), PRIVATE, KeyFault::NotPem, "private key: no PEM block in the text; give the contents of the private key file, apiclient_key.pem (not its name), with the lines -----BEGIN PRIVATE KEY----- and -----END PRIVATE KEY-----"),
+        (String::new(), PRIVATE, KeyFault::Empty, "private key: the text is empty; needed are the contents of the private key file, apiclient_key.pem"),
+        ("\u{feff} \r\n\t".into(), PUBLIC, KeyFault::Empty, "public key: the text is empty; needed are the contents of the public key file, pub_key.pem"),
+        ("\n".into(), CERTIFICATE, KeyFault::Empty, "certificate: the text is empty; needed are the contents of the certificate file"),
+        ("/etc/wechatpay/apiclient_key.pem".into(), PRIVATE, KeyFault::NotPem, "private key: no PEM block in the text; needed are the contents of the private key file, apiclient_key.pem, with the lines -----BEGIN PRIVATE KEY----- and -----END PRIVATE KEY-----"),
         (bare, PRIVATE, KeyFault::NotPem, "with the lines -----BEGIN PRIVATE KEY----- and -----END PRIVATE KEY-----"),
         ("PUB_KEY_ID_0119000000012026010100000001".into(), PUBLIC, KeyFault::NotPem, "with the lines -----BEGIN PUBLIC KEY----- and -----END PUBLIC KEY-----"),
         ("5157F09EFDC096DE15EBE81A47057A7232F1B8E1".into(), CERTIFICATE, KeyFault::NotPem, "with the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----"),
@@ -297,17 +297,17 @@ fn bad_texts_are_refused_with_a_reason_and_a_remedy() {
         (fixture("rsa2048.cert.pem") + &key, PRIVATE, KeyFault::SeveralBlocks(2), "private key: 2 PEM blocks in the text; keep only the -----BEGIN PRIVATE KEY----- that is meant"),
         (fixture("rsa2048.cert.pem").repeat(3), CERTIFICATE, KeyFault::SeveralBlocks(3), "certificate: 3 PEM blocks in the text; keep only the -----BEGIN CERTIFICATE----- that is meant"),
         // Another kind of thing.
-        (fixture("rsa2048.cert.pem"), PRIVATE, KeyFault::Found(CERTIFICATE), "private key: found a certificate; give the contents of the private key file, apiclient_key.pem"),
-        (fixture("rsa2048.pub.pem"), PRIVATE, KeyFault::Found(PUBLIC), "private key: found a public key; give the contents of the private key file, apiclient_key.pem"),
+        (fixture("rsa2048.cert.pem"), PRIVATE, KeyFault::Found(CERTIFICATE), "private key: found a certificate; needed are the contents of the private key file, apiclient_key.pem"),
+        (fixture("rsa2048.pub.pem"), PRIVATE, KeyFault::Found(PUBLIC), "private key: found a public key; needed are the contents of the private key file, apiclient_key.pem"),
         (fixture("rsa2048.pkcs1.pub.pem"), PRIVATE, KeyFault::Found(PUBLIC), "private key: found a public key;"),
         (key.clone(), PUBLIC, KeyFault::Found(PRIVATE), "public key: found a private key; the public key of WeChat Pay comes from the merchant platform, never from a private key"),
         (fixture("rsa2048.encrypted.key.pem"), PUBLIC, KeyFault::Found(PRIVATE), "public key: found a private key;"),
         (fixture("rsa2048.cert.pem"), PUBLIC, KeyFault::Found(CERTIFICATE), "public key: found a certificate; load it as one, or take the key out: openssl x509 -in old.pem -noout -pubkey -out new.pem"),
-        (key.clone(), CERTIFICATE, KeyFault::Found(PRIVATE), "certificate: found a private key; give the contents of the certificate file"),
+        (key.clone(), CERTIFICATE, KeyFault::Found(PRIVATE), "certificate: found a private key; needed are the contents of the certificate file"),
         (fixture("ec.sec1.key.pem"), CERTIFICATE, KeyFault::Found(PRIVATE), "certificate: found a private key;"),
-        (fixture("rsa2048.pub.pem"), CERTIFICATE, KeyFault::Found(PUBLIC), "certificate: found a public key; give the contents of the certificate file"),
-        (fixture("rsa2048.csr.pem"), CERTIFICATE, KeyFault::FoundOther, "certificate: found PEM of another kind; give the contents of the certificate file"),
-        (fixture("rsa2048.csr.pem"), PRIVATE, KeyFault::FoundOther, "private key: found PEM of another kind; give the contents of the private key file, apiclient_key.pem"),
+        (fixture("rsa2048.pub.pem"), CERTIFICATE, KeyFault::Found(PUBLIC), "certificate: found a public key; needed are the contents of the certificate file"),
+        (fixture("rsa2048.csr.pem"), CERTIFICATE, KeyFault::FoundOther, "certificate: found PEM of another kind; needed are the contents of the certificate file"),
+        (fixture("rsa2048.csr.pem"), PRIVATE, KeyFault::FoundOther, "private key: found PEM of another kind; needed are the contents of the private key file, apiclient_key.pem"),
         // A form that is not read.
         (fixture("rsa2048.encrypted.key.pem"), PRIVATE, KeyFault::Encrypted, "private key: protected by a passphrase; remove it: openssl pkey -in old.pem -out new.pem"),
         (fixture("rsa2048.pkcs1.encrypted.key.pem"), PRIVATE, KeyFault::Encrypted, "private key: protected by a passphrase; remove it: openssl pkey -in old.pem -out new.pem"),

@@ -89,10 +89,10 @@ impl fmt::Display for KeyError {
         let Self { wanted, fault } = self;
         write!(f, "{wanted}: ")?;
         match fault {
-            KeyFault::Empty => write!(f, "the text is empty; give the contents of {}", wanted.file()),
+            KeyFault::Empty => write!(f, "the text is empty; needed are the contents of {}", wanted.file()),
             KeyFault::NotPem => write!(
                 f,
-                "no PEM block in the text; give the contents of {} (not its name), with the lines -----BEGIN {label}----- \
+                "no PEM block in the text; needed are the contents of {}, with the lines -----BEGIN {label}----- \
                  and -----END {label}-----",
                 wanted.file(),
                 label = wanted.label(),
@@ -131,9 +131,9 @@ impl fmt::Display for KeyError {
                 f,
                 "found a private key; the public key of WeChat Pay comes from the merchant platform, never from a private key"
             ),
-            KeyFault::Found(found) => write!(f, "found a {found}; give the contents of {}", wanted.file()),
+            KeyFault::Found(found) => write!(f, "found a {found}; needed are the contents of {}", wanted.file()),
             KeyFault::FoundOther => {
-                write!(f, "found PEM of another kind; give the contents of {}", wanted.file())
+                write!(f, "found PEM of another kind; needed are the contents of {}", wanted.file())
             }
             KeyFault::Encrypted => {
                 write!(f, "protected by a passphrase; remove it: openssl pkey -in old.pem -out new.pem")
