@@ -1,9 +1,11 @@
 //! The operations by name, and names that are nearly right.
 
 use crate::output::{Failure, Result};
+use http::Method;
 use serde::de::DeserializeOwned;
 use wechatpay_model::operation::Shape;
 use wechatpay_model::{EventSpec, FAMILIES, Spec, notifications, operations};
+use wechatpay_protocol::request::Route;
 
 /// The operation of this id.
 pub(crate) fn operation(id: &str) -> Result<&'static Spec> {
@@ -25,18 +27,11 @@ pub(crate) fn event(name: &str) -> Option<&'static EventSpec> {
 
 /// A path without the values in it, which may be openids and codes: a documented one with the names of its places, of any
 /// other what looks like words.
-pub(crate) fn template(path: &str) -> String {
+pub(crate) fn template(method: &Method, path: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
-    let is_place = |part: &str| part.starts_with('{');
-    let fits = |template: &&str| {
-        let (parts, given) = (template.split('/'), path.split('/'));
-        parts.clone().count() == given.clone().count()
-            && parts.zip(given).all(|(part, given)| is_place(part) || part == given)
-    };
-    let places = |template: &&str| template.split('/').filter(|part| is_place(part)).count();
-    let known = operations().flat_map(|spec| std::iter::once(spec.path()).chain(spec.brand_path()));
-    if let Some(template) = known.filter(fits).min_by_key(places) {
-        return template.to_owned();
+    if let Some(Route { spec, brand, .. }) = Route::find(operations(), method, path) {
+        let brand_path = spec.brand_path().filter(|_| brand);
+        return brand_path.unwrap_or(spec.path()).to_owned();
     }
     let version = |part: &str| part.strip_prefix('v').is_some_and(|number| number.parse::<u8>().is_ok());
     // An openid has 28 characters.

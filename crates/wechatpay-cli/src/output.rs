@@ -96,7 +96,7 @@ impl Operation {
     /// A call by method and path; query and values in the path may be openids and codes and are left out.
     pub(crate) fn raw(method: &http::Method, path: &str) -> Self {
         let idempotency = (method == http::Method::GET).then_some(Idempotency::Safe);
-        Self { name: format!("{method} {}", template(path)), idempotency }
+        Self { name: format!("{method} {}", template(method, path)), idempotency }
     }
 
     /// A call of it that failed.
