@@ -211,11 +211,19 @@ pub struct Builder {
 
 /// Why a sandbox did not start.
 #[derive(Debug)]
-pub struct StartError(String);
+#[non_exhaustive]
+pub enum StartError {
+    /// What was asked for cannot be: an id that is none or is named twice, a fault rule that makes no sense, an address that
+    /// others can reach.
+    Asked(String),
+    /// It cannot be done here: an address that is taken, a directory that does not hold what it should.
+    Failed(String),
+}
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the sandbox did not start: {}", self.0)
+        let (Self::Asked(problem) | Self::Failed(problem)) = self;
+        write!(f, "the sandbox did not start: {problem}")
     }
 }
 
@@ -526,8 +534,7 @@ impl Builder {
     /// Starts it on the tokio runtime of the caller.
     ///
     /// # Errors
-    /// A merchant or brand id that is none, a fault rule that makes no sense, a directory that does not hold what it should, or
-    /// an address that is taken or that others can reach.
+    /// As [`StartError`] lists them.
     pub async fn start(self) -> Result<Sandbox, StartError> {
         let Self {
             listen,
@@ -543,34 +550,36 @@ impl Builder {
             observer,
         } = self;
         if !anywhere && !listen.ip().to_canonical().is_loopback() {
-            return Err(StartError(format!(
+            return Err(StartError::Asked(format!(
                 "{listen} can be reached by others, and the keys of a sandbox protect nothing; listen on 127.0.0.1, or \
                  allow it"
             )));
         }
+        check_ids(&merchants, &brands).map_err(StartError::Asked)?;
         let ambient = Ambient::new(clock, seed);
         let now = ambient.now();
         let make = directory.clone();
         let made = tokio::task::spawn_blocking(move || secrets(make.as_deref(), merchants, &brands, now)).await;
-        let (keys, authority) = made.map_err(|error| StartError(error.to_string()))?.map_err(StartError)?;
+        let (keys, authority) =
+            made.map_err(|error| StartError::Failed(error.to_string()))?.map_err(StartError::Failed)?;
         // Clients hold certificates against the machine's clock.
-        let tls = authority.acceptor(ambient::system_seconds()).map_err(StartError)?;
+        let tls = authority.acceptor(ambient::system_seconds()).map_err(StartError::Failed)?;
 
-        let explain = |error: std::io::Error| StartError(format!("{listen}: {error}"));
+        let explain = |error: std::io::Error| StartError::Failed(format!("{listen}: {error}"));
         let listener = TcpListener::bind(listen).await.map_err(explain)?;
         let address = listener.local_addr().map_err(explain)?;
         let merchants: Vec<_> = keys.credentials(&keys.merchants).collect();
         let brands = keys.credentials(&keys.brands).collect();
         let Some(merchant) = merchants.first().cloned() else {
-            return Err(StartError("the directory of keys has no merchant; take another one".to_owned()));
+            return Err(StartError::Failed("the directory of keys has no merchant; take another one".to_owned()));
         };
         if let Some(directory) = &directory {
-            keys.save(directory, ready(address, &merchant, seed), &authority).map_err(StartError)?;
+            keys.save(directory, ready(address, &merchant, seed), &authority).map_err(StartError::Failed)?;
         }
         let mut world = World::new(ambient, settings, Log::new(observer));
         for rule in faults {
             let text = rule.to_string();
-            world.add_fault(rule).map_err(|error| StartError(format!("fault rule {text:?}: {error}")))?;
+            world.add_fault(rule).map_err(|error| StartError::Asked(format!("fault rule {text:?}: {error}")))?;
         }
         let api = Arc::new(Api::new(keys, world));
         let server = tokio::spawn(server::run(listener, Door { api: Arc::clone(&api), tls, address, open_control }));
@@ -624,7 +633,6 @@ fn secrets(
 
 /// The keys of a directory, or fresh ones.
 fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
-    check_ids(&merchants, brands)?;
     let loaded = match directory {
         Some(directory) => Keys::load(directory)?,
         None => None,

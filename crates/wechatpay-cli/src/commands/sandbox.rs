@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
-use wechatpay_sandbox::Sandbox;
+use wechatpay_sandbox::{Sandbox, StartError};
 
 pub(crate) fn run(args: &Args, output: &Output) -> Result {
     if !args.listen.ip().is_loopback() && !args.allow_remote {
@@ -17,25 +17,11 @@ pub(crate) fn run(args: &Args, output: &Output) -> Result {
             args.listen
         )));
     }
-    check_ids("--mchid", &args.mchid)?;
-    check_ids("--brand", &args.brand)?;
     let place = Place::make(args.dir.as_deref())?;
     let runtime = wire::runtime(Builder::new_multi_thread())?;
     let ended = runtime.block_on(serve(args, place.path(), output));
     runtime.shutdown_background();
     ended
-}
-
-fn check_ids(flag: &str, ids: &[String]) -> Result {
-    for (index, id) in ids.iter().enumerate() {
-        if !(1..=20).contains(&id.len()) || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(Failure::Usage(format!("{flag}: {id:?} is no id; it has 1 to 20 digits")));
-        }
-        if ids.iter().take(index).any(|earlier| earlier == id) {
-            return Err(Failure::Usage(format!("{flag}: {id} is named twice")));
-        }
-    }
-    Ok(())
 }
 
 async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
@@ -70,7 +56,10 @@ async fn serve(args: &Args, dir: &Path, output: &Output) -> Result {
     let sandbox = tokio::select! {
         biased;
         signal = &mut signal => return signal,
-        started = builder.start() => started.map_err(|error| Failure::Local(error.to_string()))?,
+        started = builder.start() => started.map_err(|error| match error {
+            StartError::Asked(problem) => Failure::Usage(problem),
+            error => Failure::Local(error.to_string()),
+        })?,
     };
     let mut ready = sandbox.ready();
     if let Some(ready) = ready.as_object_mut() {
