@@ -7,6 +7,7 @@ use crate::input::{Format, Input, Seen, Source, folder};
 use crate::plan::{Batches, Duplicates, Gathered, PlanError, digest, gather};
 use redb::backends::FileBackend;
 use redb::{Database, ReadableTable, StorageBackend, TableDefinition};
+use same_file::Handle;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, VecDeque};
@@ -389,6 +390,10 @@ impl Journal {
         let file = options.open(&partial).map_err(io)?;
         let handle = file.try_clone().map_err(io)?;
         let backend = FileBackend::new(file).map_err(|error| JournalError::from_redb(&name, error.into()))?;
+        // Who had the lock until now may have ended with a journal, and this file be it.
+        if !is_at(&handle, &partial) {
+            return Err(JournalError::Locked { name }.into());
+        }
         // What is there is left over from a process that ended while it planned: it has the lock no more.
         handle.set_len(0).map_err(io)?;
         let partial = tempfile::TempPath::try_from_path(partial).map_err(io)?;
@@ -568,6 +573,12 @@ fn database(storage: impl StorageBackend) -> Result<Database, Broken> {
 fn read_progress(text: Option<&[u8]>) -> Result<Progress, Broken> {
     let Some(text) = text else { return Ok(Progress::default()) };
     serde_json::from_slice(text).map_err(|error| corrupted(&error))
+}
+
+/// Whether this open file still has this name.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let opened = file.try_clone().and_then(Handle::from_file);
+    opened.is_ok_and(|opened| Handle::from_path(path).is_ok_and(|there| there == opened))
 }
 
 /// A path with something behind its name.

@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::fake::{Fake, codes, input};
-use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals};
+use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at};
 use crate::plan::{Gathered, PlanError, survey};
 use crate::{Endpoint, InputError, UploadError};
 use redb::{ReadableTable as _, StorageBackend as _};
@@ -139,6 +139,18 @@ fn a_plan_replaces_no_file() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["journal"]);
+}
+
+#[test]
+fn a_file_that_got_another_name_is_no_plan_to_be_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (partial, journal) = (folder.path().join("j.partial"), folder.path().join("j"));
+    let file = std::fs::File::create(&partial).unwrap();
+    assert!(is_at(&file, &partial));
+    std::fs::rename(&partial, &journal).unwrap();
+    assert!(!is_at(&file, &partial) && is_at(&file, &journal));
+    std::fs::File::create(&partial).unwrap();
+    assert!(!is_at(&file, &partial));
 }
 
 #[test]
