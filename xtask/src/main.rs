@@ -42,7 +42,7 @@ Chores:
   model-cost       how long the compiler takes for the model, against plain structs of the same fields
   kill-sweep       kill uploads at a thousand points and compare what arrived with what was sent
   upload-bench     what a bulk upload costs: codes a second, CPU, memory, against the floor of the same run
-  bench            what a call costs, against the floor and other clients; renews benches/RESULTS.md and the chart
+  bench            what a call costs, against the floor and other clients; renews benches/speed.md, chart and READMEs
   soak             half an hour of calls and faults: memory, descriptors, ledger
   fuzz [--seconds N] [TARGET…]
                    the fuzz targets, a minute each, from the committed seeds
