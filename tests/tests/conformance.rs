@@ -137,7 +137,7 @@ fn a_blocking_call_inside_a_runtime_is_a_typed_error() {
         assert!(BlockingReqwest::new().is_err());
         let request = http::Request::get("http://127.0.0.1:9/").body(Bytes::new()).expect("a request");
         let error = transport.call(request, None).expect_err("inside a runtime");
-        assert_eq!((error.kind(), error.sent()), (TransportErrorKind::Connect, Sent::No));
+        assert_eq!((error.kind(), error.sent()), (TransportErrorKind::Unsendable, Sent::No));
         assert!(error.to_string().contains("use Client there"), "{error}");
     });
 }

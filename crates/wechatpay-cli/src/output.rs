@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use wechatpay_model::Spec;
 use wechatpay_model::operation::{ErrorRow, Idempotency};
+use wechatpay_model::{ErrorCode, Spec};
 use wechatpay_protocol::{ApiError, Error, Executed, Reply, Retry, TransportErrorKind, UnverifiedReason, Violation};
 
 /// What a command comes to.
@@ -79,8 +79,16 @@ pub(crate) struct Rejection {
     pub(crate) reason: Option<&'static str>,
     pub(crate) status: Option<u16>,
     pub(crate) code: Option<String>,
+    /// Of a refusal.
+    pub(crate) authenticated: Option<bool>,
     pub(crate) message: String,
     pub(crate) next: Option<String>,
+}
+
+impl Rejection {
+    pub(crate) fn new(exit: Exit, kind: &'static str, message: String) -> Self {
+        Self { exit, kind, reason: None, status: None, code: None, authenticated: None, message, next: None }
+    }
 }
 
 impl Operation {
@@ -205,6 +213,7 @@ impl Failure {
                     ("reason", rejection.reason.map(Value::from)),
                     ("status", rejection.status.map(Value::from)),
                     ("code", rejection.code.as_deref().map(Value::from)),
+                    ("authenticated", rejection.authenticated.map(Value::from)),
                 ] {
                     value.and_then(|value| put(key, value));
                 }
@@ -234,17 +243,20 @@ fn cause(error: &Error) -> &Error {
     }
 }
 
-/// Whether the last attempt certainly did nothing, but an earlier one may have.
+/// Whether an attempt before the last one may have been executed, and the last one does not tell.
 fn earlier(error: &Error) -> bool {
-    matches!(error, Error::OutcomeUnknown(unknown) if unknown.source.executed() == Executed::No)
+    matches!(error, Error::OutcomeUnknown(unknown) if unknown.earlier)
 }
 
 fn exit(error: &Error) -> Exit {
     match cause(error) {
+        Error::Unverified(_) | Error::Decode(_) => Exit::Unverified,
         _ if earlier(error) => Exit::Unknown,
         Error::Invalid(_) => Exit::Usage,
-        cause @ Error::Api(refusal) if refused(cause, refusal) => Exit::Refused,
-        Error::Unverified(_) | Error::Decode(_) => Exit::Unverified,
+        Error::Transport(error) if error.kind() == TransportErrorKind::Unsendable => Exit::Usage,
+        Error::Api(refusal) if answered_no(refusal.authenticated, refusal.status, refusal.code.as_str()) => {
+            Exit::Refused
+        }
         Error::Signing(_) => Exit::Local,
         // A server error or a page of nobody's: whether the request was executed is not known.
         _ => Exit::Unknown,
@@ -253,9 +265,12 @@ fn exit(error: &Error) -> Exit {
 
 /// Whether the API said no. It signs what it refuses, unless the signature of the request is wrong: that is 401. What else
 /// is unsigned may come from anybody on the way, behind whose back the request was executed.
-fn refused(error: &Error, refusal: &ApiError) -> bool {
-    let wrong_signature = !refusal.authenticated && refusal.status == 401 && !refusal.code.as_str().is_empty();
-    error.executed() == Executed::No || wrong_signature
+pub(crate) fn answered_no(authenticated: bool, status: u16, code: &str) -> bool {
+    if authenticated {
+        status < 500 && code != ErrorCode::SystemError.as_str()
+    } else {
+        status == 401 && !code.is_empty()
+    }
 }
 
 /// A text of somebody else's, on one line: what a terminal would act upon instead of showing it is written out.
@@ -396,6 +411,7 @@ fn transport_name(kind: TransportErrorKind) -> &'static str {
     match kind {
         TransportErrorKind::Connect => "connect",
         TransportErrorKind::Timeout => "timeout",
+        TransportErrorKind::Unsendable => "unsendable",
         _ => "interrupted",
     }
 }

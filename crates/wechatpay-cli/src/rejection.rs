@@ -1,6 +1,6 @@
 //! Certificates and notifications that are not taken: what that means for whoever waits for them.
 
-use crate::output::{Exit, Failure, Operation, Rejection, plain, reason_name};
+use crate::output::{Exit, Failure, Operation, Rejection, answered_no, plain, reason_name};
 use wechatpay_model::Operation as _;
 use wechatpay_model::certificates::List;
 use wechatpay_protocol::certificates::{CertificatesError, EntryFault, SealedError};
@@ -36,9 +36,10 @@ fn certificates(error: &CertificatesError) -> Failure {
     let mut rejection = unreadable(format!("{}: {}", List::SPEC.id(), plain(&error.to_string())));
     match error {
         CertificatesError::Unverified(reason) => unverified(&mut rejection, reason),
-        CertificatesError::Refused { status, code, .. } => {
+        CertificatesError::Refused { status, code, authenticated, .. } => {
             rejection.kind = "refused";
-            rejection.exit = if *status < 500 && !code.is_empty() { Exit::Refused } else { Exit::Unknown };
+            rejection.authenticated = Some(*authenticated);
+            rejection.exit = if answered_no(*authenticated, *status, code) { Exit::Refused } else { Exit::Unknown };
             rejection.status = Some(*status);
             rejection.code = Some(code.clone()).filter(|code| !code.is_empty());
             if let [row] = *document(Some(List::SPEC), *status, code, "") {
@@ -72,7 +73,7 @@ pub(crate) fn notification(error: &NotificationError, shown: &str) -> Failure {
 }
 
 fn unreadable(message: String) -> Rejection {
-    Rejection { exit: Exit::Unverified, kind: "decode", reason: None, status: None, code: None, message, next: None }
+    Rejection::new(Exit::Unverified, "decode", message)
 }
 
 fn unverified(rejection: &mut Rejection, reason: &UnverifiedReason) {
@@ -85,6 +86,7 @@ fn unverified(rejection: &mut Rejection, reason: &UnverifiedReason) {
             plain(id)
         )),
         UnverifiedReason::UnknownSerial(_) => Some(TRUST_MORE.to_owned()),
+        UnverifiedReason::Probe => Some("run it again: such tests are rare".to_owned()),
         _ => None,
     };
 }

@@ -8,7 +8,7 @@
 
 use crate::crypto::{Certificate, KeyError, KeyFault, Opener, VerifyingKey};
 use crate::envelope::{self, Sealed, shorten};
-use crate::error::{Error, UnverifiedReason};
+use crate::error::{ApiError, Error, UnverifiedReason};
 use crate::flight::Flight;
 use crate::response;
 use crate::trust::{Trust, Verifier};
@@ -283,22 +283,23 @@ impl Certificates {
         body: &[u8],
         now: i64,
     ) -> Result<Changed, CertificatesError> {
-        let (signed, code, message, request_id) =
-            match response::receive(None, status, headers, Bytes::copy_from_slice(body), self, now) {
-                Err(Error::Api(refusal)) => (refusal.authenticated, refusal.code, refusal.message, refusal.request_id),
-                Err(Error::Unverified(answer)) => return Err(CertificatesError::Unverified(answer.reason)),
-                other => (
-                    false,
-                    ErrorCode::from(""),
-                    String::new(),
-                    other.err().and_then(|error| error.request_id().map(str::to_owned)),
-                ),
-            };
+        let body = Bytes::copy_from_slice(body);
+        let plain = |request_id| ApiError { request_id, ..response::refusal(None, status.as_u16(), body.clone()) };
+        let refusal = match response::receive(None, status, headers, body.clone(), self, now) {
+            Err(Error::Api(refusal)) => *refusal,
+            // Who has no certificate yet cannot know the one that signs, and still has to hear what is wrong.
+            Err(Error::Unverified(answer)) if self.held().is_empty() && by_certificate(&answer.reason) => {
+                plain(answer.request_id)
+            }
+            Err(Error::Unverified(answer)) => return Err(CertificatesError::Unverified(answer.reason)),
+            other => plain(other.err().and_then(|error| error.request_id().map(str::to_owned))),
+        };
+        let ApiError { code, message, request_id, authenticated, .. } = refusal;
         // Without a signature it may come from anybody, and is not believed against what is known.
-        let believed = signed || self.held().is_empty();
-        if !(believed && status == StatusCode::NOT_FOUND && code.as_str() == "RESOURCE_NOT_EXISTS") {
-            let (code, message) = (shorten(code.as_str()), shorten(&message));
-            return Err(CertificatesError::Refused { status: status.as_u16(), code, message, request_id });
+        let believed = authenticated || self.held().is_empty();
+        if !(believed && status == StatusCode::NOT_FOUND && code == ErrorCode::ResourceNotExists) {
+            let (status, code, message) = (status.as_u16(), shorten(code.as_str()), shorten(&message));
+            return Err(CertificatesError::Refused { status, code, message, request_id, authenticated });
         }
         let changed = Changed { none: true, ..self.store(Vec::new(), now) };
         self.schedule().answered(now, &changed);
@@ -608,6 +609,11 @@ fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<T, CertificatesEr
     envelope::read(json).map_err(CertificatesError::Unreadable)
 }
 
+/// Whether it is signed with a certificate that is not known. A public key has to be set by hand.
+fn by_certificate(reason: &UnverifiedReason) -> bool {
+    matches!(reason, UnverifiedReason::UnknownSerial(serial) if !serial.starts_with("PUB_KEY_ID_"))
+}
+
 fn check_count(count: usize) -> Result<(), CertificatesError> {
     if count > MOST_CERTIFICATES { Err(CertificatesError::TooMany(count)) } else { Ok(()) }
 }
@@ -641,6 +647,8 @@ pub enum CertificatesError {
         message: String,
         /// The `Request-ID` header, to be named to WeChat Pay's support.
         request_id: Option<String>,
+        /// Whether somebody signed the refusal who is trusted. Otherwise it may come from anybody on the way.
+        authenticated: bool,
     },
     /// The text was exported in this form, which is not known here.
     Version(u32),
@@ -708,10 +716,13 @@ impl fmt::Display for CertificatesError {
             Self::TooMany(count) => write!(f, "{count} are more than the {MOST_CERTIFICATES} that are held"),
             Self::Entry { serial, fault } => write!(f, "{serial}: {fault}"),
             Self::Unverified(reason) => write!(f, "the answer is not believed: {reason}"),
-            Self::Refused { status, code, message, request_id } => {
+            Self::Refused { status, code, message, request_id, authenticated } => {
                 write!(f, "refused: {status}")?;
                 for (before, text) in [(" ", code), (": ", message)].into_iter().filter(|(_, text)| !text.is_empty()) {
                     write!(f, "{before}{text}")?;
+                }
+                if !authenticated {
+                    f.write_str(" [nobody who is trusted has signed the refusal]")?;
                 }
                 request_id.as_ref().map_or(Ok(()), |id| write!(f, " (Request-ID {id})"))
             }

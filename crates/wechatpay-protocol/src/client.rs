@@ -3,7 +3,7 @@
 use crate::certificates::Certificates;
 use crate::check::Context;
 use crate::crypto::{AsyncSigner, Decryptor, Signer};
-use crate::error::{BoxError, Error, Executed, Invalid, OutcomeUnknown, UnverifiedReason};
+use crate::error::{BoxError, Error, Executed, Invalid, OutcomeUnknown, Retry, UnverifiedReason};
 use crate::identity::Identity;
 use crate::observe::{Observer, Report};
 use crate::request::{self, Authorization, BaseUrl, File, Prepared, Sender};
@@ -138,16 +138,18 @@ impl Progress {
     /// What the last error means, after all that came before it.
     fn judge(&self, call: &Call, error: Error) -> Error {
         let idempotency = call.idempotency();
+        // To have read something earlier is no effect.
+        let earlier = self.earlier && !call.prepared.method().is_safe();
         let unknown = match error.executed() {
-            // To have read something earlier is no effect.
-            Executed::No => self.earlier && !call.prepared.method().is_safe(),
-            Executed::Maybe => idempotency == Idempotency::None,
+            Executed::No => earlier,
+            // A refusal that nobody signed is no firmer than one that is believed.
+            Executed::Maybe => idempotency == Idempotency::None || (earlier && error.retry() == Retry::Never),
             Executed::Yes => false,
         };
         if !unknown {
             return error;
         }
-        Error::OutcomeUnknown(Box::new(OutcomeUnknown::new(call.name(), idempotency, &call.prepared, error)))
+        Error::OutcomeUnknown(Box::new(OutcomeUnknown::new(call.name(), idempotency, &call.prepared, earlier, error)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::check::Violation;
 use crate::request::Prepared;
 use crate::response::TOLERANCE;
-use crate::transport::{Sent, TransportError};
+use crate::transport::{Sent, TransportError, TransportErrorKind};
 use bytes::Bytes;
 use serde_json::Value;
 use std::fmt;
@@ -36,7 +36,7 @@ pub enum Error {
     Decode(Box<DecodeError>),
     /// The request may have been executed, which the last error alone does not say or does not warn of enough: the operation
     /// is not idempotent, so that repeating it may act twice, or an earlier attempt of the same call may have been executed
-    /// and the last one certainly was not.
+    /// and the last one was refused, or certainly not executed.
     OutcomeUnknown(Box<OutcomeUnknown>),
 }
 
@@ -90,6 +90,7 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Invalid(_) | Self::Signing(_) => Retry::Never,
+            Self::Transport(error) if error.kind() == TransportErrorKind::Unsendable => Retry::Never,
             Self::Transport(_) | Self::Pending(_) => Retry::Later,
             Self::Api(error) => error.retry(),
             Self::Unverified(error) => match error.reason {
@@ -198,7 +199,7 @@ impl From<TransportError> for Error {
 /// A request that breaks its limits; see [`Error::Invalid`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
-    /// Id of the operation, or method and path of a raw call.
+    /// Id of the operation, or `raw`: a path may hold an openid or a coupon code.
     pub operation: String,
     /// Everything that is wrong, in the order of the document.
     pub violations: Vec<Violation>,
@@ -429,14 +430,22 @@ pub struct OutcomeUnknown {
     pub body: Bytes,
     /// Whether, and how, it may be repeated all the same.
     pub idempotency: Idempotency,
+    /// Whether an attempt before the last one may have been executed.
+    pub earlier: bool,
     /// What happened to the last attempt.
     pub source: Error,
 }
 
 impl OutcomeUnknown {
-    pub(crate) fn new(operation: &str, idempotency: Idempotency, prepared: &Prepared, source: Error) -> Self {
+    pub(crate) fn new(
+        operation: &str,
+        idempotency: Idempotency,
+        prepared: &Prepared,
+        earlier: bool,
+        source: Error,
+    ) -> Self {
         let (method, target, body) = prepared.parts();
-        Self { operation: operation.to_owned(), method, target, body, idempotency, source }
+        Self { operation: operation.to_owned(), method, target, body, idempotency, earlier, source }
     }
 }
 
@@ -444,7 +453,7 @@ impl fmt::Display for OutcomeUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation, source, .. } = self;
         write!(f, "{operation} may have been executed")?;
-        if source.executed() == Executed::No {
+        if self.earlier {
             f.write_str(" by an earlier attempt")?;
         }
         match self.idempotency {

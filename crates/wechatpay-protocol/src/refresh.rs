@@ -7,6 +7,7 @@ use crate::retry::Timer;
 use crate::transport::{BlockingTransport, Transport};
 use http::Method;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use wechatpay_model::Operation;
 use wechatpay_model::certificates::List;
@@ -81,6 +82,22 @@ impl<T: Transport> Client<T> {
     /// # Errors
     /// See [`RefreshError`]; what was trusted before still is.
     pub async fn refresh_certificates(&self) -> Result<Changed, RefreshError> {
+        let certificates = self.certificates().ok_or(RefreshError::Fixed)?;
+        let outcome = Arc::new(Mutex::new(None));
+        let begin = || {
+            let (client, outcome) = (self.clone(), Arc::clone(&outcome));
+            Box::pin(async move {
+                let found = client.refresh().await;
+                *outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            }) as _
+        };
+        // Calls that wait for it move it on, where this one is not polled.
+        certificates.flight().board(begin).await;
+        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        outcome.unwrap_or(Err(RefreshError::NotNow))
+    }
+
+    async fn refresh(&self) -> Result<Changed, RefreshError> {
         let certificates = self.certificates().ok_or(RefreshError::Fixed)?;
         let turn = certificates.begin_refresh(self.stamper.now()).ok_or(RefreshError::NotNow)?;
         self.take_turn(turn, 0).await

@@ -376,9 +376,8 @@ pub fn prepare_raw(
         check::check_plain(body, &mut violations);
     }
     if !violations.is_empty() {
-        // The query may hold an openid; the operation is named by the path alone.
-        let path = path.split('?').next().unwrap_or_default();
-        return Err(Invalid { operation: format!("{method} {path}"), violations });
+        // Path and query may hold an openid or a coupon code.
+        return Err(Invalid { operation: "raw".to_owned(), violations });
     }
     let mut target = path.to_owned();
     let mut separator = if path.contains('?') { '&' } else { '?' };

@@ -175,7 +175,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unv
 }
 
 /// Reads what a refusal says, however little of the documented form it keeps.
-fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
+pub(crate) fn refusal(spec: Option<&Spec>, status: u16, body: Bytes) -> ApiError {
     let read = if body.len() <= MOST_REFUSAL { serde_json::from_slice::<Value>(&body).ok() } else { None };
     let mut value = read.unwrap_or_default();
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -97,6 +97,8 @@ pub enum TransportErrorKind {
     Timeout,
     /// The connection broke, or what came over it was not HTTP.
     Interrupted,
+    /// The request is not one that this transport can send; nor will it be.
+    Unsendable,
 }
 
 /// Whether the request may have reached the other side.
@@ -110,10 +112,10 @@ pub enum Sent {
 }
 
 impl TransportError {
-    /// An error of this kind; a failed connection is certainly not sent, anything else may have been.
+    /// An error of this kind. Without a connection nothing was sent, nor of what cannot be; anything else may have been.
     pub fn new(kind: TransportErrorKind, source: impl Into<BoxError>) -> Self {
         let sent = match kind {
-            TransportErrorKind::Connect => Sent::No,
+            TransportErrorKind::Connect | TransportErrorKind::Unsendable => Sent::No,
             TransportErrorKind::Timeout | TransportErrorKind::Interrupted => Sent::Maybe,
         };
         Self { kind, sent, source: source.into() }
@@ -124,9 +126,9 @@ impl TransportError {
         Self::new(TransportErrorKind::Interrupted, source)
     }
 
-    /// Nothing left this machine: the request could not be turned into one that the transport can send.
+    /// Nothing left this machine: the request could not be turned into one that the transport can send. It is not repeated.
     pub fn not_sent(source: impl Into<BoxError>) -> Self {
-        Self { kind: TransportErrorKind::Connect, sent: Sent::No, source: source.into() }
+        Self::new(TransportErrorKind::Unsendable, source)
     }
 
     /// At which stage it failed.
@@ -146,6 +148,7 @@ impl fmt::Display for TransportError {
             TransportErrorKind::Connect => "no connection",
             TransportErrorKind::Timeout => "timed out",
             TransportErrorKind::Interrupted => "the connection broke",
+            TransportErrorKind::Unsendable => "it cannot be sent so",
         };
         let sent = match self.sent {
             Sent::No => "nothing was sent",

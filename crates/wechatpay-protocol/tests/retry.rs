@@ -90,6 +90,7 @@ impl VerifyingKey for Cheap {
 enum Step {
     Answer(u16, String),
     Header(u16, String, &'static str, &'static str),
+    Unsigned(u16, String),
     Fail(TransportErrorKind),
     Hang,
 }
@@ -126,6 +127,11 @@ fn perform(clock: &Clock, step: Step) -> Result<http::Response<Full<Bytes>>, Tra
     let (status, body, extra) = match step {
         Step::Answer(status, body) => (status, body, None),
         Step::Header(status, body, name, value) => (status, body, Some((name, value))),
+        Step::Unsigned(status, body) => {
+            let mut response = http::Response::new(Full::new(Bytes::from(body)));
+            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+            return Ok(response);
+        }
         Step::Fail(kind) => return Err(TransportError::new(kind, "as told")),
         Step::Hang => unreachable!("the caller hangs"),
     };
@@ -268,7 +274,7 @@ fn a_raw_post_that_may_have_run_is_given_back_whole_and_not_repeated() {
 
 #[test]
 fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
-    use TransportErrorKind::{Connect, Interrupted};
+    use TransportErrorKind::{Connect, Interrupted, Unsendable};
     /// What is called: with a request number, safe to repeat, only read, neither.
     #[derive(Debug)]
     enum Kind {
@@ -277,6 +283,7 @@ fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
         Read,
         Raw,
     }
+    let unsigned = |status, code: &str| Step::Unsigned(status, json!({"code": code, "message": "m"}).to_string());
     let accepted = || Step::Answer(202, "{}".to_owned());
     let probe = |status| Step::Header(status, "{}".to_owned(), "wechatpay-signature", "WECHATPAY/SIGNTEST/x");
     let (no, maybe, yes) = (Executed::No, Executed::Maybe, Executed::Yes);
@@ -289,13 +296,23 @@ fn what_an_earlier_attempt_may_have_done_is_not_forgotten() {
         (Kind::Keyed, probe(200), refusal(404, "RESOURCE_NOT_EXISTS"), true, maybe, read),
         (Kind::Keyed, accepted(), Step::Fail(Connect), true, maybe, later),
         (Kind::Safe, refusal(500, "SYSTEM_ERROR"), refusal(400, "PARAM_ERROR"), true, maybe, read),
+        // What nobody signed is no firmer.
+        (Kind::Keyed, Step::Fail(Interrupted), unsigned(401, "SIGN_ERROR"), true, maybe, read),
+        (Kind::Keyed, Step::Fail(Interrupted), unsigned(403, "NOAUTH"), true, maybe, read),
+        (Kind::Safe, refusal(500, "SYSTEM_ERROR"), unsigned(404, "RESOURCE_NOT_EXISTS"), true, maybe, read),
+        (Kind::Keyed, Step::Fail(Interrupted), Step::Fail(Unsendable), true, maybe, read),
         // The last error says it itself.
         (Kind::Keyed, Step::Fail(Connect), Step::Fail(Interrupted), false, maybe, later),
+        (Kind::Keyed, Step::Fail(Interrupted), unsigned(502, ""), false, maybe, later),
+        (Kind::Keyed, Step::Fail(Interrupted), unsigned(429, "FREQUENCY_LIMITED"), false, maybe, later),
         (Kind::Keyed, accepted(), accepted(), false, yes, later),
         (Kind::Keyed, probe(404), probe(404), false, maybe, later),
         // Nothing before it can have been executed, or all that was done was to read.
         (Kind::Keyed, refusal(429, "FREQUENCY_LIMITED"), refusal(403, "NOAUTH"), false, no, never),
         (Kind::Keyed, Step::Fail(Connect), Step::Fail(Connect), false, no, later),
+        (Kind::Keyed, Step::Fail(Connect), Step::Fail(Unsendable), false, no, never),
+        (Kind::Keyed, Step::Fail(Connect), unsigned(401, "SIGN_ERROR"), false, maybe, never),
+        (Kind::Read, Step::Fail(Interrupted), unsigned(404, "RESOURCE_NOT_EXISTS"), false, maybe, never),
         (Kind::Read, Step::Fail(Interrupted), refusal(404, "RESOURCE_NOT_EXISTS"), false, no, never),
         // Only 202 has these repeated after they may have run.
         (Kind::Raw, accepted(), Step::Fail(Connect), true, maybe, read),

@@ -302,7 +302,8 @@ fn one_at_a_time_and_not_too_often() {
     assert!(certificates.begin_refresh(EARLY + MINUTE - 1).is_none());
     let guard = certificates.begin_refresh(EARLY + MINUTE).unwrap();
     let refused = guard.finish(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"<html>", EARLY + MINUTE);
-    assert_eq!(refused.unwrap_err().to_string(), "platform certificates: refused: 502");
+    let unsigned = "platform certificates: refused: 502 [nobody who is trusted has signed the refusal]";
+    assert_eq!(refused.unwrap_err().to_string(), unsigned);
     drop(certificates.begin_refresh(EARLY + MINUTE));
     assert!(!certificates.may_refresh(EARLY + MINUTE) && certificates.may_refresh(EARLY + 2 * MINUTE));
 
@@ -413,7 +414,7 @@ fn a_merchant_without_certificates() {
     let signed = Message::signed(&signer("new"), PUBLIC_KEY_ID, EARLY, "n", body);
     let refused = |status, code: &str, message: &str| {
         let (code, message) = (code.into(), message.into());
-        Err(CertificatesError::Refused { status, code, message, request_id: None })
+        Err(CertificatesError::Refused { status, code, message, request_id: None, authenticated: false })
     };
     let says = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥。";
 
@@ -430,8 +431,27 @@ fn a_merchant_without_certificates() {
         assert!(certificates.may_refresh(EARLY + DAY));
     }
 
+    // Who has no certificate yet hears what a refusal says, though nobody known can have signed it.
+    let certificates = self::certificates();
+    let limited = Message::signed(&signer("old"), OLD, EARLY, "n", r#"{"code":"RATELIMIT_EXCEEDED","message":"m"}"#);
+    assert_eq!(finish(&certificates, &limited, StatusCode::TOO_MANY_REQUESTS), refused(429, "RATELIMIT_EXCEEDED", "m"));
+    let unknown = |serial: &str| Err(CertificatesError::Unverified(UnverifiedReason::UnknownSerial(serial.into())));
+    let by_public_key = Message::signed(&signer("new"), PUBLIC_KEY_ID, EARLY + HOUR, "n", body);
+    assert_eq!(finish(&certificates, &by_public_key, StatusCode::NOT_FOUND), unknown(PUBLIC_KEY_ID));
+    let unsigned_success = limited.clone();
+    let certificates = self::certificates();
+    assert!(!matches!(
+        finish(&certificates, &unsigned_success, StatusCode::OK),
+        Err(CertificatesError::Refused { .. })
+    ));
+    // Once there is one, it says who may sign.
+    let certificates = self::certificates();
+    accept(&certificates, &old_answer(EARLY)).unwrap();
+    let later = Message::signed(&signer("new"), NEW, EARLY + HOUR, "n", r#"{"code":"NO_AUTH"}"#);
+    assert_eq!(finish(&certificates, &later, StatusCode::FORBIDDEN), unknown(NEW));
+
     // Another refusal is none of this kind.
-    let certificates = certificates().with_public_key(PUBLIC_KEY_ID, key("new"));
+    let certificates = self::certificates().with_public_key(PUBLIC_KEY_ID, key("new"));
     assert_eq!(finish(&certificates, &unsigned, StatusCode::FORBIDDEN), refused(403, "RESOURCE_NOT_EXISTS", says));
     let page = Message { now: EARLY + HOUR, body: b"<html>404".into(), ..unsigned.clone() };
     assert_eq!(finish(&certificates, &page, StatusCode::NOT_FOUND), refused(404, "", ""));
@@ -450,7 +470,7 @@ fn a_merchant_without_certificates() {
     let mut named = Message { now: EARLY + MINUTE, ..unsigned.clone() };
     named.headers.insert("request-id", "08F7-1".parse().unwrap());
     let error = finish(&certificates, &named, StatusCode::FORBIDDEN).unwrap_err().to_string();
-    assert!(error.contains(says) && error.ends_with("(Request-ID 08F7-1)"), "{error}");
+    assert!(error.contains(says) && error.ends_with("has signed the refusal] (Request-ID 08F7-1)"), "{error}");
     let later = Message { now: EARLY + 200, ..signed };
     assert!(finish(&certificates, &later, StatusCode::NOT_FOUND).unwrap().none);
     assert!(believes(&certificates, ("old", OLD), EARLY));
@@ -623,6 +643,17 @@ fn a_call_goes_on_though_the_one_that_began_the_download_is_not_polled_any_more(
     outcome.expect("believed");
     let Poll::Ready(outcome) = first.as_mut().poll(&mut context) else { panic!("the download is over") };
     outcome.expect("believed");
+    assert_eq!(transport.0.load(Ordering::Relaxed), 1, "one download for both");
+
+    // Nor does it wait for one that somebody asked for and does not poll.
+    let (transport, trust) = (Slow::default(), Arc::new(certificates()));
+    let merchant = Merchant::new("1900000109", "AB", signer("old"));
+    let client = Client::new(transport.clone(), merchant, Arc::clone(&trust)).with_stamper(At(Arc::new(EARLY.into())));
+    let mut refresh = pin!(client.refresh_certificates());
+    assert!(refresh.as_mut().poll(&mut context).is_pending());
+    now_or_never(client.get("/v3/x")).expect("believed");
+    let Poll::Ready(outcome) = refresh.as_mut().poll(&mut context) else { panic!("the download is over") };
+    assert_eq!(outcome.expect("refreshed").added, [OLD]);
     assert_eq!(transport.0.load(Ordering::Relaxed), 1, "one download for both");
 
     // Given up by all of them, it leaves nothing behind: the next one begins its own, at once.

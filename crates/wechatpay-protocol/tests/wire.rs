@@ -207,6 +207,13 @@ fn raw_paths_that_an_http_library_would_rewrite_are_refused() {
         let invalid = prepare_raw(Method::GET, path, &[], None).expect_err(path);
         assert_eq!(invalid.violations.len(), 1, "{path}");
     }
+    // A path may say who somebody is.
+    for (path, body) in
+        [("/v3/marketing/favor/users/oSECRET/coupons", json!({"a": null})), ("/users/oSECRET /x", json!({}))]
+    {
+        let invalid = prepare_raw(Method::POST, path, &[("openid", "oSECRET")], Some(&body)).expect_err(path);
+        assert!(!format!("{invalid} {invalid:?}").contains("oSECRET"), "{invalid:?}");
+    }
 }
 
 #[test]

@@ -23,13 +23,13 @@ fn decrypt(args: &Decrypt, output: &Output) -> Result {
     let bytes = input::read(&args.file, output).map_err(|error| Failure::Input(format!("{shown}: {error}")))?;
     let Capture { headers, body, .. } =
         Capture::read(&bytes).map_err(|problem| Failure::Input(format!("{shown}{problem}")))?;
-    let Addressee { key, trust, downloads } = Addressee::load(&args.account)?;
+    let now = args.now.unwrap_or_else(|| SystemStamper.now());
+    let Addressee { key, trust, downloads } = Addressee::load(&args.account, now)?;
     if let Some(account) = downloads {
         let way = Way { backend: args.wire.backend, attempts: None, output: *output };
         wire::exchange(account, way, &Operation::named("the download of certificates"), |_| async { Ok(()) })?;
     }
     let receiver = Receiver::new(trust, key).with_replay_guard(Unguarded);
-    let now = args.now.unwrap_or_else(|| SystemStamper.now());
     match receiver.receive(&headers, body, now) {
         Ok(Received::New(delivery)) => show(&delivery, &headers, shown, output),
         Ok(Received::Duplicate(event)) => show(&event, &headers, shown, output),

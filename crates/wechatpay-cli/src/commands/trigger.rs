@@ -108,6 +108,9 @@ fn accepted(event: &Value) -> Result {
 }
 
 fn rejected(exit: Exit, kind: &'static str, status: Option<u16>, message: String, next: &str) -> Failure {
-    let next = Some(next.to_owned());
-    Failure::Rejected(Box::new(Rejection { exit, kind, reason: None, status, code: None, message, next }))
+    Failure::Rejected(Box::new(Rejection {
+        status,
+        next: Some(next.to_owned()),
+        ..Rejection::new(exit, kind, message)
+    }))
 }

@@ -262,8 +262,7 @@ fn interrupted(signal: Signal, message: String) -> Failure {
 }
 
 fn rejection(exit: Exit, kind: &'static str, message: String, next: &str) -> Failure {
-    let (reason, status, code, next) = (None, None, None, Some(next.to_owned()));
-    Failure::Rejected(Box::new(Rejection { exit, kind, reason, status, code, message, next }))
+    Failure::Rejected(Box::new(Rejection { next: Some(next.to_owned()), ..Rejection::new(exit, kind, message) }))
 }
 
 /// Compares the list of uploaded codes with the journal, unless a signal has come or comes. The first one ends it:
