@@ -61,7 +61,7 @@ With --json a failure is {\"error\": {…}} on stdout, or on stderr if stdout fa
   operation      id, or method and path, without the values that may be in it
   problems       of the configuration: everything that is missing or wrong
   violations     of the request: pointer, rule and message of everything that is wrong
-  reason         of transport: connect, timeout, interrupted; of unverified: unsigned,
+  reason         of transport: connect, timeout, interrupted, unsendable; of unverified: unsigned,
                  missing_header, duplicate_header, malformed_header, unknown_type, stale,
                  unknown_serial, mismatch, probe
   status         HTTP status
@@ -671,7 +671,8 @@ pub(crate) struct Wire {
 /// How often calls are tried.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Repeat {
-    /// Try a failed call again, up to N attempts in all within a minute; only where that is safe and may help
+    /// Try a failed call again, up to N attempts in all within a minute; only where that is safe and may help. Certificates
+    /// that have to be downloaded first are asked for once
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10))]
     pub(crate) retry: Option<u32>,
 }

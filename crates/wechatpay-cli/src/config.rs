@@ -10,8 +10,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use wechatpay_protocol::crypto::{Certificate, KeyError, aws_lc};
-use wechatpay_protocol::{BaseUrl, Brand, Certificates, Identity, Merchant, Trust, Verifier};
+use time::OffsetDateTime;
+use wechatpay_protocol::crypto::{Certificate, aws_lc};
+use wechatpay_protocol::{BaseUrl, Brand, Certificates, Identity, Merchant, Stamper, SystemStamper, Trust, Verifier};
 use wechatpay_sandbox::explain::{Key, Known, Whose};
 use zeroize::Zeroizing;
 
@@ -84,9 +85,10 @@ pub(crate) struct Addressee {
 }
 
 impl Addressee {
-    /// The addressee that flags, environment and file describe.
-    pub(crate) fn load(args: &args::Account) -> Result<Self> {
+    /// The addressee that flags, environment and file describe, of a notification that is judged at `now`, in Unix seconds.
+    pub(crate) fn load(args: &args::Account, now: i64) -> Result<Self> {
         let mut reader = Reader::new(args, &|name| std::env::var_os(name));
+        reader.now = now;
         let key = reader.required_apiv3_key();
         let trust = reader.trust(key.clone());
         let sender = if reader.has_trust() { None } else { reader.sender() };
@@ -215,11 +217,13 @@ fn variable(key: &str) -> String {
 struct Reader {
     found: BTreeMap<&'static str, Found>,
     problems: Vec<String>,
+    /// Unix seconds at which answers are judged.
+    now: i64,
 }
 
 impl Reader {
     fn new(args: &args::Account, environment: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        let mut reader = Self { found: BTreeMap::new(), problems: Vec::new() };
+        let mut reader = Self { found: BTreeMap::new(), problems: Vec::new(), now: SystemStamper.now() };
         if let Some(file) = &args.config
             && let Err(problem) = reader.file(file)
         {
@@ -425,10 +429,14 @@ impl Reader {
             trust = trust.with_public_key(id, key);
         }
         for (path, origin) in self.certificates() {
+            let now = self.now;
             let loaded = self.load(&path, &origin, |text| {
-                let certificate = Certificate::from_pem(text)?;
-                let key = aws_lc::VerifyingKey::from_certificate(&certificate)?;
-                Ok::<_, KeyError>((certificate.serial().to_owned(), key))
+                let certificate = Certificate::from_pem(text).map_err(|error| error.to_string())?;
+                let key = aws_lc::VerifyingKey::from_certificate(&certificate).map_err(|error| error.to_string())?;
+                match certificate.not_after() {
+                    end if end < now => Err(ended(end)),
+                    _ => Ok((certificate.serial().to_owned(), key)),
+                }
             });
             if let Some((serial, key)) = loaded {
                 trust = trust.with_certificate(serial, key);
@@ -509,7 +517,7 @@ pub(crate) fn read_file<T, E: fmt::Display>(
     read: impl FnOnce(&str) -> std::result::Result<T, E>,
 ) -> std::result::Result<T, String> {
     let shown = path.to_string_lossy();
-    if has_lines(&shown) || (shown.len() > LONGEST && !path.exists()) {
+    if has_lines(&shown) || ((shown.len() > LONGEST || may_be_apiv3_key(path)) && !path.exists()) {
         return Err("holds a key or another text; give the path of its file".to_owned());
     }
     let named = |problem: String| format!("{shown}: {problem}");
@@ -517,9 +525,21 @@ pub(crate) fn read_file<T, E: fmt::Display>(
     read(&text).map_err(|error| named(error.to_string()))
 }
 
+/// What is wrong with a platform certificate that ended then, in Unix seconds.
+fn ended(end: i64) -> String {
+    let date = OffsetDateTime::from_unix_timestamp(end).map(|time| time.date().to_string()).unwrap_or_default();
+    format!("the certificate ended on {date}; download the present ones: wechatpay certs download --dir DIR")
+}
+
 /// Whether this is the text of a key, and so no path.
 fn has_lines(text: &str) -> bool {
     text.contains("-----BEGIN") || text.contains(['\n', '\r'])
+}
+
+/// Whether this may be an APIv3 key: 32 letters and digits.
+fn may_be_apiv3_key(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.len() == 32 && name.iter().all(u8::is_ascii_alphanumeric)
 }
 
 fn read_text(path: &Path) -> std::result::Result<Zeroizing<String>, String> {

@@ -2,7 +2,7 @@
 
 use crate::args::Backend;
 use crate::config::Account;
-use crate::output::{Failure, Operation, Output, Result, Signal};
+use crate::output::{Failure, Operation, Output, Result, Signal, plain};
 use crate::rejection;
 use bytes::Bytes;
 use http::Uri;
@@ -58,7 +58,8 @@ impl Wire {
 /// Whether it is on this machine.
 pub(crate) fn is_here(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+    let local = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| local(address.to_canonical()))
 }
 
 impl Transport for Wire {
@@ -109,7 +110,8 @@ fn tell(output: &Output, report: &Report<'_>, attempts: u32) {
     let status = report.status().map(|status| status.to_string());
     let error = report.error().map(|error| error.code().filter(|code| !code.is_empty()).unwrap_or(error.kind()));
     let ended: Vec<_> = status.as_deref().into_iter().chain(error).collect();
-    output.hint(format_args!("attempt {number} of {attempts} · {} in {ms} ms", ended.join(" ")));
+    // The code of a refusal is somebody else's text.
+    output.hint(format_args!("attempt {number} of {attempts} · {} in {ms} ms", plain(&ended.join(" "))));
 }
 
 /// Makes calls with an account, unless a signal comes first.

@@ -267,6 +267,29 @@ fn a_wrong_key_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_platform_certificate_that_has_ended_is_not_trusted() {
+    let ended = fixture("published/java.cert.pem");
+    let options = account(&fixture("rsa2048.key.pem"), ["--platform-cert", &ended]);
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    let run = run(&[&["raw", "GET", "/v3/certificates"][..], &options].concat());
+    assert!(run.code == 2 && run.stderr.contains("the certificate ended on 2025-05-09; download"), "{run:?}");
+    // A notification is judged by its own time.
+    let capture = b"Wechatpay-Timestamp: 1\nWechatpay-Nonce: n\nWechatpay-Serial: 5A\nWechatpay-Signature: c2ln\n\n{}";
+    for (now, exit) in [("2025-05-09T00:00:00Z", 4), ("2025-05-10T00:00:00Z", 2)] {
+        let line = ["notify", "decrypt", "-", "--platform-cert", &ended, "--now", now];
+        let run = run_with(command(&line).env("WECHATPAY_APIV3_KEY", "0123456789abcdef0123456789abcdef"), capture);
+        assert_eq!(run.code, exit, "{now}: {run:?}");
+    }
+}
+
+#[test]
+fn an_apiv3_key_in_place_of_a_path_is_not_repeated() {
+    let key = "x1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p6";
+    let run = run_with(command(&["raw", "GET", "/v3/certificates"]).env("WECHATPAY_PRIVATE_KEY", key), b"");
+    assert!(run.code == 2 && run.stderr.contains("holds a key") && !run.stderr.contains(key), "{run:?}");
+}
+
+#[test]
 fn a_key_in_place_of_its_path_is_not_repeated() {
     let pem = std::fs::read_to_string(fixture("rsa2048.key.pem")).unwrap();
     let bare: String = pem.lines().filter(|line| !line.starts_with('-')).collect();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, Write};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A cash coupon stock that may be created now; the sandbox's `now` is this machine's.
@@ -632,6 +632,69 @@ fn a_refusal_that_nobody_signed_says_nothing_of_what_was_done() {
             let next = error["next"].as_str().unwrap_or_default();
             assert_eq!(next.contains("whether it was executed is not known"), unknown, "{status}: {run:?}");
         }
+        if status.starts_with("404") {
+            // Of certificates that says that there are none.
+            continue;
+        }
+        // So it is with certificates, be they asked for or needed first.
+        for line in [&["certs", "download"][..], &["call", "favor.get_stock", "stock_id=1", "stock_creator_mchid=2"]] {
+            let mut command = sandbox.trusting_nobody(&[line, &["--json", "--base-url", &base]].concat());
+            let run = sandbox.run_with(&mut command, b"");
+            let error = run.error();
+            assert_eq!((run.code, &error["authenticated"]), (exit, &json!(false)), "{status}: {run:?}");
+            assert_eq!((&error["kind"], &error["code"]), (&json!("refused"), &json!(code)), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_by_nobody_does_not_undo_what_an_earlier_attempt_may_have_done() {
+    let sandbox = Sandbox::start();
+    let attempts = Arc::new(AtomicUsize::new(0));
+    // The first request is lost on the way back, the second is refused by somebody on the way.
+    let base = server(move |mut stream| {
+        head(&mut stream);
+        if attempts.fetch_add(1, Ordering::Relaxed) > 0 {
+            let body = r#"{"code":"SIGN_ERROR","message":"no"}"#;
+            let length = body.len();
+            let head = "HTTP/1.1 401 Unauthorized\r\nConnection: close";
+            let _ = write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+        }
+    });
+    let mchid = format!("stock_creator_mchid={}", sandbox.mchid());
+    let call = ["call", "favor.start_stock", "stock_id=1", &mchid, "--retry", "3", "--json", "--base-url", &base];
+    let run = sandbox.run(&call);
+    let error = run.error();
+    assert_eq!((run.code, &error["retry"]), (3, &json!("read_first")), "{run:?}");
+    assert!(error["next"].as_str().unwrap().contains("an earlier attempt may have been executed"), "{run:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_not_tried_again() {
+    let sandbox = Sandbox::start();
+    let run = sandbox.run(&["raw", "GET", "/v3/%2e%2e/x", "--retry", "3", "--json"]);
+    let error = run.error();
+    let found = ["kind", "reason", "executed", "retry"].map(|key| error[key].as_str().unwrap_or_default());
+    assert_eq!((run.code, found), (2, ["transport", "unsendable", "no", "never"]), "{run:?}");
+    assert_eq!(run.stderr.matches("attempt ").count(), 1, "{run:?}");
+}
+
+#[test]
+fn without_a_certificate_a_refusal_still_says_what_is_wrong() {
+    let sandbox = Sandbox::start();
+    sandbox.control("POST", "settings", &json!({ "sign_with": "certificate" }));
+    for (fault, status, code) in
+        [("429:RATELIMIT_EXCEEDED", 429, "RATELIMIT_EXCEEDED"), ("403:NO_AUTH", 403, "NO_AUTH")]
+    {
+        sandbox.control(
+            "POST",
+            "faults",
+            &json!({ "fault": format!("error={fault}"), "operation": "certificates.list", "times": 1 }),
+        );
+        let run = sandbox.run_with(&mut sandbox.trusting_nobody(&["certs", "download", "--json"]), b"");
+        let error = run.error();
+        assert_eq!((&error["status"], &error["code"]), (&json!(status), &json!(code)), "{run:?}");
+        assert!(run.code == 3 && !error["next"].to_string().contains("certs download"), "{run:?}");
     }
 }
 
@@ -644,7 +707,13 @@ fn what_a_refusal_says_cannot_pass_for_words_of_the_command() {
     });
     for status in ["403 Forbidden", "401 Unauthorized", "503 Service Unavailable"] {
         let base = unsigned(status, body.to_string());
-        for call in [&["raw", "GET", "/v3/x"][..], &["call", "certificates.list"], &["certs", "download"]] {
+        let calls = [
+            &["raw", "GET", "/v3/x"][..],
+            &["raw", "GET", "/v3/x", "--retry", "2"],
+            &["call", "certificates.list"],
+            &["certs", "download"],
+        ];
+        for call in calls {
             let run = sandbox.run(&[call, &["--base-url", &base]].concat());
             let raw = |c: char| c != '\n' && (c.is_control() || "\u{202e}\u{2066}\u{2028}\u{200f}".contains(c));
             assert!(run.code != 0 && !run.stderr.contains(raw), "{run:?}");
