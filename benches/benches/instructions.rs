@@ -21,20 +21,20 @@ fn most(instructions: u64) -> LibraryBenchmarkConfig {
     config
 }
 
-#[library_benchmark(config = most(62_000))]
+#[library_benchmark(config = most(57_200))]
 #[bench::send_coupon(setup = one)]
 fn call_without_rsa_and_http(mut bare: Bare) {
     bare.call();
     black_box(bare);
 }
 
-#[library_benchmark(config = most(20_000))]
+#[library_benchmark(config = most(15_700))]
 #[bench::send_coupon(setup = steps::send_coupon)]
 fn check(operation: wechatpay_model::favor::SendCoupon) {
     black_box(steps::prepared(black_box(&operation)));
 }
 
-#[library_benchmark(config = most(470_000))]
+#[library_benchmark(config = most(284_500))]
 #[bench::two_hundred(setup = steps::upload_codes)]
 fn check_upload(operation: wechatpay_model::busifavor::UploadCouponCodes) {
     black_box(steps::prepared(black_box(&operation)));
