@@ -579,6 +579,66 @@ async fn the_next_coupon_of_a_bundle_lasts_as_long_as_the_first() {
     }
 }
 
+/// What could never be used is not handed out.
+#[tokio::test]
+async fn no_coupon_ends_before_it_begins() {
+    let world = Rehearsal::start().await;
+    let hand = Hand::of(&world, 0).await;
+    let time = |begin: &str, end: &str, more: Value| {
+        let time = json!({"available_begin_time": format!("{begin}:00+08:00"), "available_end_time": format!("{end}:59+08:00")});
+        with(time, more)
+    };
+    let (begin, end) = ("2026-01-01T00:00", "2026-01-08T23:59");
+    let waits = |days: i64| json!({"wait_days_after_receive": days, "available_days": 3});
+    for (period, validity) in [
+        // Received before the begin: seconds count from the begin, as days do.
+        (
+            time("2026-01-10T12:00", "2026-12-31T23:59", json!({"available_seconds": 3600})),
+            Some(("2026-01-10T12:00:00+08:00", "2026-01-10T13:00:00+08:00")),
+        ),
+        (
+            time("2026-01-10T12:00", "2026-12-31T23:59", json!({"available_days": 1})),
+            Some(("2026-01-10T12:00:00+08:00", "2026-01-10T23:59:59+08:00")),
+        ),
+        (time(begin, end, waits(3)), Some(("2026-01-08T00:00:00+08:00", "2026-01-08T23:59:59+08:00"))),
+        (time(begin, end, waits(4)), None),
+    ] {
+        let offer = hand.create(&[("/stock/single_usage_rule/coupon_available_period", period.clone())]).await;
+        let (sent, told) = (hand.send_to(&offer, USER).await, world.sandbox.events().len());
+        let Some((begins, ends)) = validity else {
+            assert_eq!(sent, invalid(), "{period}");
+            assert!(hand.why().contains("end before it begins"), "{}", hand.why());
+            let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+            assert_eq!(hand.call("pre_send_coupon", with(offer.ids(), gift)).await, invalid(), "{period}");
+            assert_eq!(world.sandbox.events().len(), told, "nobody is told");
+            let count = hand.done("get_stock", offer.ids()).await["sent_count_info"].take();
+            assert_eq!(count, json!({"total_count": 0, "today_count": 0}));
+            continue;
+        };
+        let sent = sent.expect("sent");
+        assert_eq!((&sent["valid_begin_time"], &sent["valid_end_time"]), (&json!(begins), &json!(ends)), "{period}");
+    }
+
+    // The next of a bundle would begin on the day after its stock ends, or on its last day.
+    for (interval, coupons) in [(4, 1), (3, 2)] {
+        let period = "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period";
+        let changes =
+            [("/progressive_bundle_usage_info/interval_days", json!(interval)), (period, time(begin, end, json!({})))];
+        let bundle = hand.create_bundle(&changes).await;
+        let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+        let sent = hand.done("send_coupon_bundle", with(bundle.bundle_ids(), gift)).await;
+        let first = &sent["user_product_coupon_list"][0];
+        let offer = Offer { product: bundle.product.clone(), stock: text(&first["stock"]["stock_id"]) };
+        let code = text(&first["coupon_code"]);
+        for operation in ["confirm_coupon", "use_coupon"] {
+            hand.change(operation, &offer, &code).await.expect("done");
+        }
+        let set = json!({"user_coupon_bundle_id": sent["user_coupon_bundle_id"]});
+        let list = with(json!({"brand_id": BRAND, "openid": USER, "appid": APP}), set);
+        assert_eq!(hand.done("list_user_coupons", list).await["total_count"], coupons, "{interval} days");
+    }
+}
+
 #[tokio::test]
 async fn codes_are_uploaded_and_each_is_given_once() {
     let world = Rehearsal::start().await;

@@ -322,7 +322,9 @@ fn obstacle(
         let why = "the accounts of this person together have max_coupons_per_user (setting)";
         Some(("RULELIMIT", "NATURELIMIT", "自然人领取个数已达上限", why))
     } else {
-        None
+        let (starts, expires) = validity(stock, now);
+        let unusable = ("RULELIMIT", "EXPIRED", "批次剩余有效期不足", "the coupon would end before it begins");
+        (starts > expires).then_some(unusable)
     }
 }
 

@@ -147,7 +147,7 @@ fn validity(stock: &Stock, received: i64, not_before: i64) -> (i64, i64) {
     let begin = |days: i64| day::begin(day::of(received).saturating_add(days));
     let from = waits.filter(|days| *days > 0).map_or(received, begin).max(stock.begins).max(not_before);
     let until = if let Some(seconds) = number("available_seconds") {
-        received.max(not_before).saturating_add(seconds)
+        from.saturating_add(seconds)
     } else if let Some(days) = number("available_days") {
         day::begin(day::of(from).saturating_add(days)).saturating_sub(1)
     } else {
@@ -178,8 +178,8 @@ fn in_hours(stock: &Stock, now: i64) -> bool {
         })
 }
 
-/// Refuses a gift that a stock does not allow.
-fn check_gift(state: &mut ProductCoupons, stock_id: &str, gift: &Gift, now: i64) -> Outcome<()> {
+/// Refuses a gift that a stock does not allow, or that could never be used if it were not to be used before a certain time.
+fn check_gift(state: &mut ProductCoupons, stock_id: &str, gift: &Gift, now: i64, not_before: i64) -> Outcome<()> {
     let given = state.users.get(&gift.openid).map(Vec::as_slice).unwrap_or_default();
     let of_user = i64::try_from(given.iter().filter(|(id, _)| id == stock_id).count()).unwrap_or(i64::MAX);
     let Some(stock) = state.stocks.get_mut(stock_id) else { return Err(not_there("no such stock")) };
@@ -205,7 +205,8 @@ fn check_gift(state: &mut ProductCoupons, stock_id: &str, gift: &Gift, now: i64)
     } else if stock.text("coupon_code_mode") == "UPLOAD" && stock.pool.available() == 0 {
         Err(wrong_state("no code of the pool is available"))
     } else {
-        Ok(())
+        let (starts, expires) = validity(stock, now, not_before);
+        if starts > expires { Err(wrong_state("the coupon would end before it begins")) } else { Ok(()) }
     }
 }
 
@@ -219,7 +220,7 @@ fn issue(
 ) -> Outcome<Key> {
     let now = means.now;
     let stock_id = gift.stocks.get(set.map_or(0, |(_, index)| index)).cloned().unwrap_or_default();
-    check_gift(state, &stock_id, gift, now)?;
+    check_gift(state, &stock_id, gift, now, not_before)?;
     let Some(stock) = state.stocks.get_mut(&stock_id) else { return Err(not_there("no such stock")) };
     let code = match stock.text("coupon_code_mode") {
         "API_ASSIGN" => gift.code.clone(),
@@ -290,7 +291,7 @@ fn notice(gift: &Gift, stock: &Stock, stock_id: &str, code: &str, coupon: &Coupo
 /// it is sent with.
 fn hand_out(state: &mut ProductCoupons, means: &mut Means<'_>, gift: Gift) -> Outcome<(Key, Option<String>)> {
     for stock_id in &gift.stocks {
-        check_gift(state, stock_id, &gift, means.now)?;
+        check_gift(state, stock_id, &gift, means.now, 0)?;
     }
     if gift.bundle_id.is_none() {
         return Ok((issue(state, means, &gift, None, 0)?, None));
@@ -374,7 +375,7 @@ pub(super) fn pre_send(call: &mut Call<'_>) -> Outcome {
         let now = call.now;
         let state = &mut call.state.product_coupon;
         for stock_id in &gift.stocks {
-            check_gift(state, stock_id, &gift, now)?;
+            check_gift(state, stock_id, &gift, now, 0)?;
         }
         let token = call.ambient.letters(32);
         let promise = Promise { gift, until: now.saturating_add(TOKEN_LASTS), given: None };
