@@ -639,6 +639,64 @@ async fn no_coupon_ends_before_it_begins() {
     }
 }
 
+/// Whether a coupon was used is not undone by what becomes of it later, and what cannot be used any more bars nothing.
+#[tokio::test]
+async fn a_coupon_that_is_gone_does_not_bar_the_next_of_its_bundle() {
+    let world = Rehearsal::start().await;
+    let hand = Hand::of(&world, 0).await;
+    let days = "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period/available_days";
+    // What becomes of the first, whether the second can be used then, and how many count as used before that.
+    for (deeds, usable, used) in [
+        (&["user_delete"][..], true, 1),
+        (&["return_coupon"], false, 0),
+        (&["return_coupon", "user_delete"], true, 0),
+        (&["return_coupon", "deactivate_coupon"], true, 0),
+        (&["return_coupon", "expire"], true, 0),
+    ] {
+        world.turn_to("2026-01-05T10:00:00+08:00");
+        // The second can be used when the first, a day long, is over.
+        let changes = [("/progressive_bundle_usage_info/interval_days", json!(1)), (days, json!(1))];
+        let bundle = hand.create_bundle(if deeds.contains(&"expire") { &changes } else { &[] }).await;
+        let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+        let sent = hand.done("send_coupon_bundle", with(bundle.bundle_ids(), gift)).await;
+        let place = |coupon: &Value| {
+            let stock = text(&coupon["stock"]["stock_id"]);
+            (Offer { product: bundle.product.clone(), stock }, text(&coupon["coupon_code"]))
+        };
+        let (first, code) = place(&sent["user_product_coupon_list"][0]);
+        for operation in ["confirm_coupon", "use_coupon"] {
+            hand.change(operation, &first, &code).await.expect("done");
+        }
+        let list = json!({"user_coupon_bundle_id": sent["user_coupon_bundle_id"], "page_size": 1});
+        let list = with(json!({"brand_id": BRAND, "openid": USER, "appid": APP}), list);
+        let (second, next) = place(&hand.done("list_user_coupons", list).await["user_coupon_list"][0]);
+        hand.change("confirm_coupon", &second, &next).await.expect("confirmed");
+        for deed in deeds {
+            match *deed {
+                "user_delete" => {
+                    drop(world.act(json!({"act": "user_delete", "stock_id": first.stock, "coupon_code": code})));
+                }
+                "expire" => world.turn_to("2026-01-06T10:00:00+08:00"),
+                operation => drop(hand.change(operation, &first, &code).await.expect("done")),
+            }
+        }
+        let info = hand.coupon(&second, &next).await["user_product_coupon_bundle_info"].take();
+        assert_eq!(info["used_count"], used, "{deeds:?}");
+        let found = hand.change("use_coupon", &second, &next).await.map(|_| ());
+        if usable {
+            found.unwrap_or_else(|refusal| panic!("{deeds:?}: {refusal:?}: {}", hand.why()));
+            assert_eq!(
+                hand.coupon(&second, &next).await["user_product_coupon_bundle_info"]["used_count"],
+                used + 1,
+                "{deeds:?}"
+            );
+        } else {
+            assert_eq!(found, invalid(), "{deeds:?}");
+            assert!(hand.why().contains("is used first"), "{}", hand.why());
+        }
+    }
+}
+
 #[tokio::test]
 async fn codes_are_uploaded_and_each_is_given_once() {
     let world = Rehearsal::start().await;

@@ -136,6 +136,11 @@ impl Coupon {
             self.state = CouponState::Effective;
         }
     }
+
+    /// Whether it was used and not returned, whatever has become of it since.
+    fn was_used(&self) -> bool {
+        self.usage.contains_key("use_request_no") && !self.usage.contains_key("return_request_no")
+    }
 }
 
 /// From when until when a coupon of a stock can be used that is received at this time, and is not to be used before
@@ -485,7 +490,7 @@ fn describe(state: &mut ProductCoupons, key: &Key, now: i64) -> Map<String, Valu
 fn bundle_info(state: &ProductCoupons, set_id: &str, index: usize) -> Value {
     let set = state.sets.get(set_id);
     let total = set.map_or(0, |set| set.gift.stocks.len());
-    let used = neighbours(state, set_id).filter(|coupon| coupon.state == CouponState::Used).count();
+    let used = neighbours(state, set_id).filter(|coupon| coupon.was_used()).count();
     json!({
         "user_coupon_bundle_id": set_id,
         "user_coupon_bundle_index": index,
@@ -623,8 +628,8 @@ pub(super) fn use_coupon(call: &mut Call<'_>) -> Outcome {
         let product_id = stock.product_coupon_id.clone();
         let set = located(call, key)?.set.clone();
         if let Some((set_id, index)) = &set {
-            let before = neighbours(&call.state.product_coupon, set_id).take(*index);
-            if before.into_iter().any(|coupon| coupon.state != CouponState::Used) {
+            let mut before = neighbours(&call.state.product_coupon, set_id).take(*index);
+            if before.any(|coupon| coupon.state.alive() && now <= coupon.expires) {
                 return Err(invalid(STATE, "the coupon before it was returned, and is used first"));
             }
         }
@@ -658,7 +663,7 @@ pub(super) fn return_coupon(call: &mut Call<'_>) -> Outcome {
         }
         if let Some((set_id, index)) = set {
             let mut after = neighbours(&call.state.product_coupon, &set_id).skip(index + 1);
-            if after.any(|coupon| coupon.state == CouponState::Used) {
+            if after.any(Coupon::was_used) {
                 return Err(invalid(STATE, "a later coupon of the bundle is used: only the last one can be returned"));
             }
         }
