@@ -293,7 +293,9 @@ async fn a_gift_keeps_to_the_limits_of_its_stock() {
         let wanted =
             json!({"total_send_num": 3, "total_send_amount": 1500, "today_send_num": 1, "today_send_amount": 500});
         assert_eq!(count, wanted);
+        // The clock goes back to a day that has had its coupons.
         world.turn_to("2026-01-05T10:00:00+08:00");
+        assert_eq!(send_to(&world, &id, USER).await, refusal(403, day, Guess));
     }
     // What could never be used is not handed out.
     for (days, gives) in [(3, true), (4, false)] {

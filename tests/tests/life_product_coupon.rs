@@ -789,6 +789,12 @@ async fn a_gift_keeps_to_the_limits_of_its_stock() {
     hand.send_to(&daily, "a").await.expect("the next day");
     let count = hand.done("get_stock", daily.ids()).await["sent_count_info"].take();
     assert_eq!(count, json!({"total_count": 2, "today_count": 1}));
+    // The clock goes back to a day that has had its coupon.
+    world.advance(-86_400);
+    assert_eq!(hand.send_to(&daily, "a").await, invalid());
+    let count = hand.done("get_stock", daily.ids()).await["sent_count_info"].take();
+    assert_eq!(count, json!({"total_count": 2, "today_count": 1}));
+    world.advance(86_400);
 
     // A budget goes from what it is to what was not handed out yet; a limit for the day stays or stays away.
     let budget = |offer: &Offer, mode: &str, name: &str, current: i64, target: i64| {
