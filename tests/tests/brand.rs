@@ -4,8 +4,8 @@
 
 use wechatpay_hyper::Hyper;
 use wechatpay_protocol::{Client, Error, Identity, Trust};
-use wechatpay_sandbox::Sandbox;
 use wechatpay_sandbox::explain::Cause;
+use wechatpay_sandbox::{Sandbox, StartError};
 use wechatpay_tests::road::{base, brand, merchant, public_key};
 
 async fn sandbox() -> Sandbox {
@@ -70,13 +70,16 @@ async fn keys_of_brands_are_kept_in_a_directory() {
 /// Events name whom they are for by the id alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_is_a_merchants_or_a_brands() {
-    for (builder, id) in [
-        (Sandbox::builder().merchant("120344").brand("120344"), "120344"),
-        (Sandbox::builder().brand("1900000001"), "1900000001"),
-        (Sandbox::builder().brand("7").brand("7"), "7"),
+    let empty = tempfile::tempdir().expect("a directory");
+    let default = "1900000001 is the default merchant: name a merchant";
+    for (builder, said) in [
+        (Sandbox::builder().merchant("120344").brand("120344"), "120344 is named twice"),
+        (Sandbox::builder().brand("1900000001"), default),
+        (Sandbox::builder().brand("1900000001").dir(empty.path()), default),
+        (Sandbox::builder().brand("7").brand("7"), "7 is named twice"),
     ] {
-        let error = builder.start().await.expect_err("one id twice").to_string();
-        assert!(error.contains(id) && error.contains("twice"), "{error}");
+        let error = builder.start().await.expect_err("one id twice");
+        assert!(matches!(&error, StartError::Asked(problem) if problem.contains(said)), "{error:?}");
     }
     let (sandbox, other) = (sandbox().await, Sandbox::start().await.expect("a sandbox"));
     let error = sandbox.add_merchant("120344").expect_err("a brand has the id");

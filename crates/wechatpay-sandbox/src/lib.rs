@@ -213,8 +213,8 @@ pub struct Builder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// What was asked for cannot be: an id that is none or is named twice, a fault rule that makes no sense, an address that
-    /// others can reach.
+    /// What was asked for cannot be: an id that is none, is named twice or is taken, a fault rule that makes no sense, an
+    /// address that others can reach.
     Asked(String),
     /// It cannot be done here: an address that is taken, a directory that does not hold what it should.
     Failed(String),
@@ -560,8 +560,7 @@ impl Builder {
         let now = ambient.now();
         let make = directory.clone();
         let made = tokio::task::spawn_blocking(move || secrets(make.as_deref(), merchants, &brands, now)).await;
-        let (keys, authority) =
-            made.map_err(|error| StartError::Failed(error.to_string()))?.map_err(StartError::Failed)?;
+        let (keys, authority) = made.map_err(|error| StartError::Failed(error.to_string()))??;
         // Clients hold certificates against the machine's clock.
         let tls = authority.acceptor(ambient::system_seconds()).map_err(StartError::Failed)?;
 
@@ -619,22 +618,22 @@ fn secrets(
     merchants: Vec<String>,
     brands: &[String],
     now: i64,
-) -> Result<(Keys, Authority), String> {
+) -> Result<(Keys, Authority), StartError> {
     let kept = match directory {
-        Some(directory) => Keys::load_authority(directory)?,
+        Some(directory) => Keys::load_authority(directory).map_err(StartError::Failed)?,
         None => None,
     };
     let authority = match kept {
         Some(kept) => kept,
-        None => Authority::generate(ambient::system_seconds())?,
+        None => Authority::generate(ambient::system_seconds()).map_err(StartError::Failed)?,
     };
     Ok((keys(directory, merchants, brands, now)?, authority))
 }
 
 /// The keys of a directory, or fresh ones.
-fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
+fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, StartError> {
     let loaded = match directory {
-        Some(directory) => Keys::load(directory)?,
+        Some(directory) => Keys::load(directory).map_err(StartError::Failed)?,
         None => None,
     };
     if let Some(keys) = loaded {
@@ -642,14 +641,20 @@ fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String],
         let brand = brands.iter().find(|brand| keys.brand(brand).is_none()).map(|id| ("brand", id));
         return match merchant.or(brand) {
             None => Ok(keys),
-            Some((what, id)) => Err(format!("the directory of keys has no {what} {id}; take another one")),
+            Some((what, id)) => {
+                Err(StartError::Failed(format!("the directory of keys has no {what} {id}; take another one")))
+            }
         };
     }
     if merchants.is_empty() {
+        if brands.iter().any(|brand| brand == DEFAULT_MERCHANT) {
+            return Err(StartError::Asked(format!(
+                "{DEFAULT_MERCHANT} is the default merchant: name a merchant of your own, or give the brand another id"
+            )));
+        }
         merchants.push(DEFAULT_MERCHANT.to_owned());
-        check_ids(&merchants, brands)?;
     }
-    Keys::generate(&merchants, brands, now)
+    Keys::generate(&merchants, brands, now).map_err(StartError::Failed)
 }
 
 /// Refuses what is no id, and ids that are named twice: events name whom they are for by the id alone, be it a merchant's
