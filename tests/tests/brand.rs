@@ -89,3 +89,27 @@ async fn an_id_is_a_merchants_or_a_brands() {
     assert!(error.contains("120344"), "{error}");
     assert_eq!(sandbox.snapshot().expect("it is taken")["merchants"], serde_json::json!([]));
 }
+
+/// What an earlier version has kept, or somebody has changed by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_taken_only_if_each_id_in_it_is_one_callers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let start = || Sandbox::builder().dir(directory.path()).start();
+    let named = Sandbox::builder().merchant("1900000001").merchant("1900000002").brand("120344").dir(directory.path());
+    named.start().await.expect("fresh keys").shutdown().await;
+    let (place, brands) = (directory.path().join("sandbox.json"), directory.path().join("brands"));
+    std::fs::rename(brands.join("120344"), brands.join("1900000001")).expect("moved");
+    let kept = std::fs::read_to_string(&place).expect("it is read");
+    for (before, after, said) in [
+        ("120344", "1900000001", "1900000001 is named twice, as a merchant and as a brand"),
+        ("1900000002", "1900000001", "merchant 1900000001 is named twice"),
+        ("120344", "../1", "\"../1\" is no brand id"),
+    ] {
+        let changed = kept.replace(&format!("\"{before}\""), &format!("\"{after}\""));
+        std::fs::write(&place, changed).expect("written");
+        let error = start().await.expect_err("it is not taken");
+        let told = |problem: &str| problem.contains(said) && problem.contains("sandbox.json: ");
+        assert!(matches!(&error, StartError::Failed(problem) if told(problem)), "{error:?}");
+        assert!(error.to_string().contains("remove the file for fresh keys"), "{error}");
+    }
+}

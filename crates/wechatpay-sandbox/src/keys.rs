@@ -14,6 +14,7 @@ use rcgen::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -167,13 +168,34 @@ pub(crate) struct Keys {
 }
 
 /// Refuses what is no id of a merchant or brand.
-pub(crate) fn check_id(what: &str, id: &str) -> Result<(), String> {
+fn check_id(what: &str, id: &str) -> Result<(), String> {
     let digits = id.bytes().all(|byte| byte.is_ascii_digit());
     if digits && (1..=20).contains(&id.len()) {
         Ok(())
     } else {
         Err(format!("{id:?} is no {what} id; it has 1 to 20 digits"))
     }
+}
+
+/// Refuses what is no id, and ids that are named twice: events name whom they are for by the id alone, be it a merchant's
+/// or a brand's.
+pub(crate) fn check_ids<'a>(
+    merchants: impl IntoIterator<Item = &'a String>,
+    brands: impl IntoIterator<Item = &'a String>,
+) -> Result<(), String> {
+    let mut named = HashMap::new();
+    let brands = brands.into_iter().map(|id| ("brand", id));
+    for (what, id) in merchants.into_iter().map(|id| ("merchant", id)).chain(brands) {
+        check_id(what, id)?;
+        match named.insert(id, what) {
+            None => {}
+            Some(before) if before == what => return Err(format!("{what} {id} is named twice")),
+            Some(before) => {
+                return Err(format!("{id} is named twice, as a {before} and as a {what}; each needs an id of its own"));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Keys {
@@ -490,8 +512,11 @@ impl Keys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
-        let description: Description = serde_json::from_str(&text)
-            .map_err(|error| format!("{}: {error}; remove the file for fresh keys", path.display()))?;
+        let explain = |error: String| format!("{}: {error}; remove the file for fresh keys", path.display());
+        let description: Description = serde_json::from_str(&text).map_err(|error| explain(error.to_string()))?;
+        let Description { merchants, brands, .. } = &description;
+        let (merchants, brands) = (merchants.iter().map(|it| &it.mchid), brands.iter().map(|it| &it.mchid));
+        check_ids(merchants, brands).map_err(explain)?;
         let mut keys = Self::platform(
             description.public_key_id,
             &read(directory, file::PUBLIC_KEY_SECRET)?,

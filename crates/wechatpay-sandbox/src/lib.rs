@@ -76,7 +76,6 @@ use rates::Rates;
 use serde_json::{Value, json};
 use server::Door;
 use state::State;
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -555,7 +554,7 @@ impl Builder {
                  allow it"
             )));
         }
-        check_ids(&merchants, &brands).map_err(StartError::Asked)?;
+        keys::check_ids(&merchants, &brands).map_err(StartError::Asked)?;
         let ambient = Ambient::new(clock, seed);
         let now = ambient.now();
         let make = directory.clone();
@@ -655,21 +654,4 @@ fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String],
         merchants.push(DEFAULT_MERCHANT.to_owned());
     }
     Keys::generate(&merchants, brands, now).map_err(StartError::Failed)
-}
-
-/// Refuses what is no id, and ids that are named twice: events name whom they are for by the id alone, be it a merchant's
-/// or a brand's.
-fn check_ids(merchants: &[String], brands: &[String]) -> Result<(), String> {
-    let mut named = HashMap::new();
-    for (what, id) in merchants.iter().map(|id| ("merchant", id)).chain(brands.iter().map(|id| ("brand", id))) {
-        keys::check_id(what, id)?;
-        match named.insert(id, what) {
-            None => {}
-            Some(before) if before == what => return Err(format!("{what} {id} is named twice")),
-            Some(before) => {
-                return Err(format!("{id} is named twice, as a {before} and as a {what}; give one another id"));
-            }
-        }
-    }
-    Ok(())
 }
