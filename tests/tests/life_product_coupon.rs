@@ -1133,6 +1133,20 @@ async fn a_user_opens_what_was_prepared_or_comes_upon_a_coupon() {
     let events = world.sandbox.events();
     assert!(events[2..].iter().all(|event| event.payload["stock_bundle_id"] == json!(bundle.stock)));
     assert_eq!(events.len(), 4);
+    // What is misspelt is not passed over.
+    let request = with(bundle.bundle_ids(), json!({"page_size": 1}));
+    let in_bundle = hand.done("list_stocks", request).await["stock_list"][0]["stock_id"].take();
+    for (named, said) in [
+        (json!({"token": "typo", "stock_id": offer.stock}), "no gift waits under this \"token\""),
+        (json!({"stock_bundle_id": "typo", "stock_id": offer.stock}), "there is no stock_bundle \"typo\""),
+        (json!({"stock_bundle_id": "typo"}), "there is no stock_bundle \"typo\""),
+        (json!({"stock_id": in_bundle}), "name the bundle in \"stock_bundle_id\""),
+    ] {
+        let action = with(json!({"act": "user_receive", "openid": "e"}), named);
+        let refused = world.sandbox.act(&action).expect_err("nothing is given");
+        assert!(refused.contains(said), "{action}: {refused}");
+    }
+    assert_eq!(world.sandbox.events().len(), 4);
     let unknown = world.sandbox.act(&json!({"act": "user_delete", "stock_id": offer.stock, "coupon_code": "no"}));
     assert!(unknown.unwrap_err().contains("coupon_code"));
 

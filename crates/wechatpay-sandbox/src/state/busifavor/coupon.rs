@@ -7,7 +7,7 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::{SendRefusals, Settings};
 use crate::state::page::Page;
-use crate::state::{Deed, Event, Outbox};
+use crate::state::{Deed, Event, NO_GIFT, Outbox};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -419,7 +419,7 @@ impl Busifavor {
         let mut promise = match self.tokens.get(token) {
             Some(promise) => promise.clone(),
             None if !token.is_empty() => {
-                return Err("no gift waits under this \"token\"; take one that pre-send has answered".to_owned());
+                return Err(NO_GIFT.to_owned());
             }
             None => {
                 let stock_id = deed.text("stock_id").to_owned();

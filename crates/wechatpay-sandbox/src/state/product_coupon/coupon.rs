@@ -10,7 +10,7 @@ use crate::ambient::{Ambient, day, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::Settings;
-use crate::state::{Deed, Event, Outbox, State};
+use crate::state::{Deed, Event, NO_GIFT, Outbox, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wechatpay_model::operation::Payload;
@@ -400,6 +400,7 @@ impl ProductCoupons {
                 return Err("the \"token\" has run out after five minutes; pre-send again".to_owned());
             }
             Some(promise) => promise.gift.clone(),
+            None if !token.is_empty() => return Err(NO_GIFT.to_owned()),
             None => self.found_gift(deed)?,
         };
         let mut means = Means { now, ambient: &mut *deed.ambient, settings: deed.settings, outbox: &mut *deed.outbox };
@@ -418,10 +419,15 @@ impl ProductCoupons {
         let (stock_id, bundle_id) = (deed.text("stock_id"), deed.text("stock_bundle_id"));
         let stocks = match self.bundles.get(bundle_id) {
             Some(stocks) => stocks.clone(),
+            None if !bundle_id.is_empty() => return Err(deed.unknown("stock_bundle_id")),
             None => vec![stock_id.to_owned()],
         };
         let stock = stocks.first().and_then(|stock_id| self.stocks.get(stock_id));
-        let owner = stock.ok_or_else(|| deed.unknown("stock_id"))?.owner.clone();
+        let stock = stock.ok_or_else(|| deed.unknown("stock_id"))?;
+        if stock.bundle.is_some() && bundle_id.is_empty() {
+            return Err(format!("stock {stock_id} is in a bundle; name the bundle in \"stock_bundle_id\""));
+        }
+        let owner = stock.owner.clone();
         let openid = deed.text("openid").to_owned();
         if openid.is_empty() {
             return Err("nobody would receive it; name the user in \"openid\"".to_owned());
