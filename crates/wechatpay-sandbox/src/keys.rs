@@ -602,9 +602,8 @@ impl Keys {
         if !self.brands.is_empty() {
             lines.push(("BRAND", own(true, &caller.mchid)));
         }
-        let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
         let mut text: String =
-            lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect();
+            lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", howto::quoted(value))).collect();
         text +=
             "# For clients that have the official host written into them: go by the proxy, and trust its authority.\n";
         let authority = path(file::AUTHORITY);
@@ -615,7 +614,7 @@ impl Keys {
             ("REQUESTS_CA_BUNDLE", &authority),
             ("NODE_EXTRA_CA_CERTS", &authority),
         ] {
-            text += &format!("# {name}={}\n", quoted(value));
+            text += &format!("# {name}={}\n", howto::quoted(value));
         }
         text
     }
