@@ -647,7 +647,8 @@ async fn a_coupon_that_is_gone_does_not_bar_the_next_of_its_bundle() {
     let days = "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period/available_days";
     // What becomes of the first, whether the second can be used then, and how many count as used before that.
     for (deeds, usable, used) in [
-        (&["user_delete"][..], true, 1),
+        (&[][..], true, 1),
+        (&["user_delete"], true, 1),
         (&["return_coupon"], false, 0),
         (&["return_coupon", "user_delete"], true, 0),
         (&["return_coupon", "deactivate_coupon"], true, 0),
@@ -693,6 +694,11 @@ async fn a_coupon_that_is_gone_does_not_bar_the_next_of_its_bundle() {
         } else {
             assert_eq!(found, invalid(), "{deeds:?}");
             assert!(hand.why().contains("is used first"), "{}", hand.why());
+        }
+        if deeds.is_empty() {
+            world.act(json!({"act": "user_delete", "stock_id": second.stock, "coupon_code": next}));
+            assert_eq!(hand.change("return_coupon", &first, &code).await, invalid(), "the later one was used");
+            assert!(hand.why().contains("only the last one"), "{}", hand.why());
         }
     }
 }
