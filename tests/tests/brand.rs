@@ -4,8 +4,8 @@
 
 use wechatpay_hyper::Hyper;
 use wechatpay_protocol::{Client, Error, Identity, Trust};
-use wechatpay_sandbox::Sandbox;
 use wechatpay_sandbox::explain::Cause;
+use wechatpay_sandbox::{Sandbox, StartError};
 use wechatpay_tests::road::{base, brand, merchant, public_key};
 
 async fn sandbox() -> Sandbox {
@@ -70,13 +70,16 @@ async fn keys_of_brands_are_kept_in_a_directory() {
 /// Events name whom they are for by the id alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_is_a_merchants_or_a_brands() {
-    for (builder, id) in [
-        (Sandbox::builder().merchant("120344").brand("120344"), "120344"),
-        (Sandbox::builder().brand("1900000001"), "1900000001"),
-        (Sandbox::builder().brand("7").brand("7"), "7"),
+    let empty = tempfile::tempdir().expect("a directory");
+    let default = "1900000001 is the default merchant: name a merchant";
+    for (builder, said) in [
+        (Sandbox::builder().merchant("120344").brand("120344"), "120344 is named twice"),
+        (Sandbox::builder().brand("1900000001"), default),
+        (Sandbox::builder().brand("1900000001").dir(empty.path()), default),
+        (Sandbox::builder().brand("7").brand("7"), "7 is named twice"),
     ] {
-        let error = builder.start().await.expect_err("one id twice").to_string();
-        assert!(error.contains(id) && error.contains("twice"), "{error}");
+        let error = builder.start().await.expect_err("one id twice");
+        assert!(matches!(&error, StartError::Asked(problem) if problem.contains(said)), "{error:?}");
     }
     let (sandbox, other) = (sandbox().await, Sandbox::start().await.expect("a sandbox"));
     let error = sandbox.add_merchant("120344").expect_err("a brand has the id");
@@ -85,4 +88,85 @@ async fn an_id_is_a_merchants_or_a_brands() {
     let error = sandbox.restore(&other.snapshot().expect("it is taken")).expect_err("a brand has the id");
     assert!(error.contains("120344"), "{error}");
     assert_eq!(sandbox.snapshot().expect("it is taken")["merchants"], serde_json::json!([]));
+}
+
+/// What an earlier version has kept, or somebody has changed by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_is_taken_only_if_each_id_in_it_is_one_callers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let start = || Sandbox::builder().dir(directory.path()).start();
+    let named = Sandbox::builder().merchant("1900000001").merchant("1900000002").brand("120344").dir(directory.path());
+    named.start().await.expect("fresh keys").shutdown().await;
+    let (place, brands) = (directory.path().join("sandbox.json"), directory.path().join("brands"));
+    std::fs::rename(brands.join("120344"), brands.join("1900000001")).expect("moved");
+    let kept = std::fs::read_to_string(&place).expect("it is read");
+    for (before, after, said) in [
+        ("120344", "1900000001", "1900000001 is named twice, as a merchant and as a brand"),
+        ("1900000002", "1900000001", "merchant 1900000001 is named twice"),
+        ("120344", "../1", "\"../1\" is no brand id"),
+    ] {
+        let changed = kept.replace(&format!("\"{before}\""), &format!("\"{after}\""));
+        std::fs::write(&place, changed).expect("written");
+        let error = start().await.expect_err("it is not taken");
+        let told = |problem: &str| problem.contains(said) && problem.contains("sandbox.json: ");
+        assert!(matches!(&error, StartError::Failed(problem) if told(problem)), "{error:?}");
+        assert!(error.to_string().contains("remove the file for fresh keys"), "{error}");
+    }
+}
+
+/// Where the files of a directory are damaged, the error names the file, whose it is, and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_damaged_in_a_directory_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let start = || {
+        let builder = Sandbox::builder().merchant("1900000001").merchant("1900000002").brand("120344");
+        builder.dir(directory.path()).start()
+    };
+    start().await.expect("fresh keys").shutdown().await;
+    let description = directory.path().join("sandbox.json");
+    let fresh = format!("; remove {} for fresh keys", description.display());
+    for (name, said) in [
+        ("apiclient_key.pem", "the private key of merchant 1900000001: "),
+        ("apiclient_cert.pem", "the certificate of merchant 1900000001: "),
+        ("merchants/1900000002/apiclient_key.pem", "the private key of merchant 1900000002: "),
+        ("brands/120344/apiclient_cert.pem", "the certificate of brand 120344: "),
+        ("server/pub_key_private.pem", "the platform's private key: "),
+        ("server/platform_key.pem", "the platform's private key: "),
+        ("platform_cert.pem", "the platform certificate: "),
+    ] {
+        let place = directory.path().join(name);
+        let kept = std::fs::read_to_string(&place).expect("it is read");
+        for (left, said) in [(Some(kept.len() / 2), said), (None, "")] {
+            match left {
+                Some(length) => std::fs::write(&place, &kept[..length]).expect("written"),
+                None => std::fs::remove_file(&place).expect("removed"),
+            }
+            let error = start().await.expect_err("it is damaged").to_string();
+            let begin = format!("the sandbox did not start: {}: {said}", place.display());
+            assert!(error.starts_with(&begin) && error.ends_with(&fresh), "{error}");
+            assert!(!kept.lines().any(|line| line.len() > 40 && error.contains(line)), "{error}");
+        }
+        std::fs::write(&place, &kept).expect("written");
+    }
+    // Of another merchant; too short; gone.
+    let (key, short) = (directory.path().join("apiclient_key.pem"), directory.path().join("short"));
+    std::fs::rename(&key, &short).expect("moved");
+    std::fs::copy(directory.path().join("merchants/1900000002/apiclient_key.pem"), &key).expect("copied");
+    let error = start().await.expect_err("it is another's").to_string();
+    assert!(error.contains("apiclient_cert.pem: the certificate of merchant 1900000001 is for another key"), "{error}");
+    std::fs::rename(&short, &key).expect("moved back");
+    let kept = std::fs::read_to_string(&description).expect("it is read");
+    let mut changed: serde_json::Value = serde_json::from_str(&kept).expect("JSON");
+    changed["merchants"][1]["apiv3_key"] = "short".into();
+    std::fs::write(&description, changed.to_string()).expect("written");
+    let error = start().await.expect_err("it is too short").to_string();
+    let said = format!("{}: the APIv3 key of merchant 1900000002 is not 32 bytes long{fresh}", description.display());
+    assert!(error.ends_with(&said), "{error}");
+    std::fs::write(&description, &kept).expect("written");
+    let authority = directory.path().join("server/ca_key.pem");
+    std::fs::remove_file(&authority).expect("removed");
+    let error = start().await.expect_err("it is gone").to_string();
+    assert!(error.contains(&authority.display().to_string()) && error.ends_with(&fresh), "{error}");
+    std::fs::remove_file(&description).expect("removed");
+    start().await.expect("all of it is fresh, as the error has said");
 }

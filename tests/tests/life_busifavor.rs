@@ -293,7 +293,28 @@ async fn a_gift_keeps_to_the_limits_of_its_stock() {
         let wanted =
             json!({"total_send_num": 3, "total_send_amount": 1500, "today_send_num": 1, "today_send_amount": 500});
         assert_eq!(count, wanted);
+        // The clock goes back to a day that has had its coupons.
         world.turn_to("2026-01-05T10:00:00+08:00");
+        assert_eq!(send_to(&world, &id, USER).await, refusal(403, day, Guess));
+    }
+    // What could never be used is not handed out.
+    for (days, gives) in [(3, true), (4, false)] {
+        let time = json!({
+            "available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-01-08T23:59:59+08:00",
+            "wait_days_after_receive": days,
+        });
+        let id = create(&world, &[(TIME, time)]).await;
+        for (refusals, code) in [("family", "RULELIMIT"), ("plugin", "EXPIRED")] {
+            world.settings(json!({"busifavor_send_refusals": refusals}));
+            let (told, sent) = (world.sandbox.events().len(), send_to(&world, &id, USER).await);
+            if gives {
+                sent.expect("it can be used on the last day");
+            } else {
+                assert_eq!(sent, refusal(403, code, Guess));
+                assert!(world.last().why.contains("end before it begins"), "{}", world.last().why);
+                assert_eq!(world.sandbox.events().len(), told, "nobody is told");
+            }
+        }
     }
     let empty = create(&world, &[(MODE, json!("MERCHANT_UPLOAD"))]).await;
     assert_eq!(send_to(&world, &empty, USER).await, refusal(403, "NOT_ENOUGH", Guess), "the pool is empty");

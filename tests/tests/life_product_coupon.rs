@@ -579,6 +579,130 @@ async fn the_next_coupon_of_a_bundle_lasts_as_long_as_the_first() {
     }
 }
 
+/// What could never be used is not handed out.
+#[tokio::test]
+async fn no_coupon_ends_before_it_begins() {
+    let world = Rehearsal::start().await;
+    let hand = Hand::of(&world, 0).await;
+    let time = |begin: &str, end: &str, more: Value| {
+        let time = json!({"available_begin_time": format!("{begin}:00+08:00"), "available_end_time": format!("{end}:59+08:00")});
+        with(time, more)
+    };
+    let (begin, end) = ("2026-01-01T00:00", "2026-01-08T23:59");
+    let waits = |days: i64| json!({"wait_days_after_receive": days, "available_days": 3});
+    for (period, validity) in [
+        // Received before the begin: seconds count from the begin, as days do.
+        (
+            time("2026-01-10T12:00", "2026-12-31T23:59", json!({"available_seconds": 3600})),
+            Some(("2026-01-10T12:00:00+08:00", "2026-01-10T13:00:00+08:00")),
+        ),
+        (
+            time("2026-01-10T12:00", "2026-12-31T23:59", json!({"available_days": 1})),
+            Some(("2026-01-10T12:00:00+08:00", "2026-01-10T23:59:59+08:00")),
+        ),
+        (time(begin, end, waits(3)), Some(("2026-01-08T00:00:00+08:00", "2026-01-08T23:59:59+08:00"))),
+        (time(begin, end, waits(4)), None),
+    ] {
+        let offer = hand.create(&[("/stock/single_usage_rule/coupon_available_period", period.clone())]).await;
+        let (sent, told) = (hand.send_to(&offer, USER).await, world.sandbox.events().len());
+        let Some((begins, ends)) = validity else {
+            assert_eq!(sent, invalid(), "{period}");
+            assert!(hand.why().contains("end before it begins"), "{}", hand.why());
+            let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+            assert_eq!(hand.call("pre_send_coupon", with(offer.ids(), gift)).await, invalid(), "{period}");
+            assert_eq!(world.sandbox.events().len(), told, "nobody is told");
+            let count = hand.done("get_stock", offer.ids()).await["sent_count_info"].take();
+            assert_eq!(count, json!({"total_count": 0, "today_count": 0}));
+            continue;
+        };
+        let sent = sent.expect("sent");
+        assert_eq!((&sent["valid_begin_time"], &sent["valid_end_time"]), (&json!(begins), &json!(ends)), "{period}");
+    }
+
+    // The next of a bundle would begin on the day after its stock ends, or on its last day.
+    for (interval, coupons) in [(4, 1), (3, 2)] {
+        let period = "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period";
+        let changes =
+            [("/progressive_bundle_usage_info/interval_days", json!(interval)), (period, time(begin, end, json!({})))];
+        let bundle = hand.create_bundle(&changes).await;
+        let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+        let sent = hand.done("send_coupon_bundle", with(bundle.bundle_ids(), gift)).await;
+        let first = &sent["user_product_coupon_list"][0];
+        let offer = Offer { product: bundle.product.clone(), stock: text(&first["stock"]["stock_id"]) };
+        let code = text(&first["coupon_code"]);
+        for operation in ["confirm_coupon", "use_coupon"] {
+            hand.change(operation, &offer, &code).await.expect("done");
+        }
+        let set = json!({"user_coupon_bundle_id": sent["user_coupon_bundle_id"]});
+        let list = with(json!({"brand_id": BRAND, "openid": USER, "appid": APP}), set);
+        assert_eq!(hand.done("list_user_coupons", list).await["total_count"], coupons, "{interval} days");
+    }
+}
+
+/// Whether a coupon was used is not undone by what becomes of it later, and what cannot be used any more bars nothing.
+#[tokio::test]
+async fn a_coupon_that_is_gone_does_not_bar_the_next_of_its_bundle() {
+    let world = Rehearsal::start().await;
+    let hand = Hand::of(&world, 0).await;
+    let days = "/stock_bundle/progressive_bundle_usage_rule/coupon_available_period/available_days";
+    // What becomes of the first, whether the second can be used then, and how many count as used before that.
+    for (deeds, usable, used) in [
+        (&[][..], true, 1),
+        (&["user_delete"], true, 1),
+        (&["return_coupon"], false, 0),
+        (&["return_coupon", "user_delete"], true, 0),
+        (&["return_coupon", "deactivate_coupon"], true, 0),
+        (&["return_coupon", "expire"], true, 0),
+    ] {
+        world.turn_to("2026-01-05T10:00:00+08:00");
+        // The second can be used when the first, a day long, is over.
+        let changes = [("/progressive_bundle_usage_info/interval_days", json!(1)), (days, json!(1))];
+        let bundle = hand.create_bundle(if deeds.contains(&"expire") { &changes } else { &[] }).await;
+        let gift = json!({"openid": USER, "appid": APP, "send_request_no": fresh()});
+        let sent = hand.done("send_coupon_bundle", with(bundle.bundle_ids(), gift)).await;
+        let place = |coupon: &Value| {
+            let stock = text(&coupon["stock"]["stock_id"]);
+            (Offer { product: bundle.product.clone(), stock }, text(&coupon["coupon_code"]))
+        };
+        let (first, code) = place(&sent["user_product_coupon_list"][0]);
+        for operation in ["confirm_coupon", "use_coupon"] {
+            hand.change(operation, &first, &code).await.expect("done");
+        }
+        let list = json!({"user_coupon_bundle_id": sent["user_coupon_bundle_id"], "page_size": 1});
+        let list = with(json!({"brand_id": BRAND, "openid": USER, "appid": APP}), list);
+        let (second, next) = place(&hand.done("list_user_coupons", list).await["user_coupon_list"][0]);
+        hand.change("confirm_coupon", &second, &next).await.expect("confirmed");
+        for deed in deeds {
+            match *deed {
+                "user_delete" => {
+                    drop(world.act(json!({"act": "user_delete", "stock_id": first.stock, "coupon_code": code})));
+                }
+                "expire" => world.turn_to("2026-01-06T10:00:00+08:00"),
+                operation => drop(hand.change(operation, &first, &code).await.expect("done")),
+            }
+        }
+        let info = hand.coupon(&second, &next).await["user_product_coupon_bundle_info"].take();
+        assert_eq!(info["used_count"], used, "{deeds:?}");
+        let found = hand.change("use_coupon", &second, &next).await.map(|_| ());
+        if usable {
+            found.unwrap_or_else(|refusal| panic!("{deeds:?}: {refusal:?}: {}", hand.why()));
+            assert_eq!(
+                hand.coupon(&second, &next).await["user_product_coupon_bundle_info"]["used_count"],
+                used + 1,
+                "{deeds:?}"
+            );
+        } else {
+            assert_eq!(found, invalid(), "{deeds:?}");
+            assert!(hand.why().contains("is used first"), "{}", hand.why());
+        }
+        if deeds.is_empty() {
+            world.act(json!({"act": "user_delete", "stock_id": second.stock, "coupon_code": next}));
+            assert_eq!(hand.change("return_coupon", &first, &code).await, invalid(), "the later one was used");
+            assert!(hand.why().contains("only the last one"), "{}", hand.why());
+        }
+    }
+}
+
 #[tokio::test]
 async fn codes_are_uploaded_and_each_is_given_once() {
     let world = Rehearsal::start().await;
@@ -671,6 +795,12 @@ async fn a_gift_keeps_to_the_limits_of_its_stock() {
     hand.send_to(&daily, "a").await.expect("the next day");
     let count = hand.done("get_stock", daily.ids()).await["sent_count_info"].take();
     assert_eq!(count, json!({"total_count": 2, "today_count": 1}));
+    // The clock goes back to a day that has had its coupon.
+    world.advance(-86_400);
+    assert_eq!(hand.send_to(&daily, "a").await, invalid());
+    let count = hand.done("get_stock", daily.ids()).await["sent_count_info"].take();
+    assert_eq!(count, json!({"total_count": 2, "today_count": 1}));
+    world.advance(86_400);
 
     // A budget goes from what it is to what was not handed out yet; a limit for the day stays or stays away.
     let budget = |offer: &Offer, mode: &str, name: &str, current: i64, target: i64| {
@@ -1009,6 +1139,20 @@ async fn a_user_opens_what_was_prepared_or_comes_upon_a_coupon() {
     let events = world.sandbox.events();
     assert!(events[2..].iter().all(|event| event.payload["stock_bundle_id"] == json!(bundle.stock)));
     assert_eq!(events.len(), 4);
+    // What is misspelt is not passed over.
+    let request = with(bundle.bundle_ids(), json!({"page_size": 1}));
+    let in_bundle = hand.done("list_stocks", request).await["stock_list"][0]["stock_id"].take();
+    for (named, said) in [
+        (json!({"token": "typo", "stock_id": offer.stock}), "no gift waits under this \"token\""),
+        (json!({"stock_bundle_id": "typo", "stock_id": offer.stock}), "there is no stock_bundle \"typo\""),
+        (json!({"stock_bundle_id": "typo"}), "there is no stock_bundle \"typo\""),
+        (json!({"stock_id": in_bundle}), "name the bundle in \"stock_bundle_id\""),
+    ] {
+        let action = with(json!({"act": "user_receive", "openid": "e"}), named);
+        let refused = world.sandbox.act(&action).expect_err("nothing is given");
+        assert!(refused.contains(said), "{action}: {refused}");
+    }
+    assert_eq!(world.sandbox.events().len(), 4);
     let unknown = world.sandbox.act(&json!({"act": "user_delete", "stock_id": offer.stock, "coupon_code": "no"}));
     assert!(unknown.unwrap_err().contains("coupon_code"));
 

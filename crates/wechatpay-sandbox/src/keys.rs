@@ -14,6 +14,7 @@ use rcgen::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -119,9 +120,10 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    fn new(private_pem: &str, pem: String) -> Result<Self, String> {
-        let read = Certificate::from_pem(&pem).map_err(|error| error.to_string())?;
-        let key = signing_key(read.serial().to_owned(), private_pem)?;
+    fn new(private_pem: &str, pem: String) -> Result<Self, Damaged> {
+        let damaged = |error| Damaged::new(file::PLATFORM_CERTIFICATE, format!("the platform certificate: {error}"));
+        let read = Certificate::from_pem(&pem).map_err(damaged)?;
+        let key = signing_key(file::PLATFORM_SECRET, read.serial().to_owned(), private_pem)?;
         Ok(Self { key, pem, not_before: read.not_before(), not_after: read.not_after() })
     }
 }
@@ -167,13 +169,34 @@ pub(crate) struct Keys {
 }
 
 /// Refuses what is no id of a merchant or brand.
-pub(crate) fn check_id(what: &str, id: &str) -> Result<(), String> {
+fn check_id(what: &str, id: &str) -> Result<(), String> {
     let digits = id.bytes().all(|byte| byte.is_ascii_digit());
     if digits && (1..=20).contains(&id.len()) {
         Ok(())
     } else {
         Err(format!("{id:?} is no {what} id; it has 1 to 20 digits"))
     }
+}
+
+/// Refuses what is no id, and ids that are named twice: events name whom they are for by the id alone, be it a merchant's
+/// or a brand's.
+pub(crate) fn check_ids<'a>(
+    merchants: impl IntoIterator<Item = &'a String>,
+    brands: impl IntoIterator<Item = &'a String>,
+) -> Result<(), String> {
+    let mut named = HashMap::new();
+    let brands = brands.into_iter().map(|id| ("brand", id));
+    for (what, id) in merchants.into_iter().map(|id| ("merchant", id)).chain(brands) {
+        check_id(what, id)?;
+        match named.insert(id, what) {
+            None => {}
+            Some(before) if before == what => return Err(format!("{what} {id} is named twice")),
+            Some(before) => {
+                return Err(format!("{id} is named twice, as a {before} and as a {what}; each needs an id of its own"));
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Keys {
@@ -349,32 +372,36 @@ impl Keys {
         list.push(caller);
     }
 
-    fn platform(id: String, public_pem: &str, platform_pem: &str, certificate: String) -> Result<Self, String> {
+    fn platform(id: String, public_pem: &str, platform_pem: &str, certificate: String) -> Result<Self, Damaged> {
         let platform = Platform::new(platform_pem, certificate)?;
-        let public = KeyPair::from_pem(public_pem).map_err(|error| format!("platform key: {error}"))?;
         Ok(Self {
             merchants: Vec::new(),
             brands: Vec::new(),
             later: Later::default(),
-            public_key_pem: public.public_key_pem(),
-            public_key: signing_key(id, public_pem)?,
+            public_key_pem: platform_key(file::PUBLIC_KEY_SECRET, public_pem)?.public_key_pem(),
+            public_key: signing_key(file::PUBLIC_KEY_SECRET, id, public_pem)?,
             platforms: RwLock::new(vec![Arc::new(platform)]),
         })
     }
 }
 
 impl Merchant {
-    fn from_files(mchid: &str, brand: bool, files: MerchantFiles) -> Result<Self, String> {
-        let certificate = Certificate::from_pem(&files.certificate).map_err(|error| error.to_string())?;
-        let key = KeyPair::from_pem(&files.private_key).map_err(|error| format!("merchant key: {error}"))?;
+    fn from_files(mchid: &str, brand: bool, files: MerchantFiles) -> Result<Self, Damaged> {
+        let whose = format!("{} {mchid}", if brand { "brand" } else { "merchant" });
+        let of_certificate =
+            |what: &str| Damaged::new(file::MERCHANT_CERTIFICATE, format!("the certificate of {whose}{what}"));
+        let of_key = |what: &str| Damaged::new(file::MERCHANT_KEY, format!("the private key of {whose}{what}"));
+        let certificate =
+            Certificate::from_pem(&files.certificate).map_err(|error| of_certificate(&format!(": {error}")))?;
+        let key = KeyPair::from_pem(&files.private_key).map_err(|error| of_key(&format!(": {error}")))?;
         let spki = key.subject_public_key_info();
         if spki != certificate.spki_der() {
-            return Err(format!("the certificate of merchant {mchid} is for another key than its private key"));
+            return Err(of_certificate(" is for another key than its private key"));
         }
         let verifying = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &spki)
-            .map_err(|_| format!("the key of merchant {mchid} is no RSA key of 2048 bits or more"))?;
+            .map_err(|_| of_key(" is no RSA key of 2048 bits or more"))?;
         let sealing = UnboundKey::new(&AES_256_GCM, files.apiv3_key.as_bytes())
-            .map_err(|_| format!("the APIv3 key of merchant {mchid} is not 32 bytes long"))?;
+            .map_err(|_| Damaged::new(file::DESCRIPTION, format!("the APIv3 key of {whose} is not 32 bytes long")))?;
         Ok(Self {
             mchid: mchid.to_owned(),
             brand,
@@ -414,9 +441,15 @@ fn certified(name: &str, now: i64) -> Result<(KeyPair, String), String> {
     Ok((key, certificate.pem()))
 }
 
-fn signing_key(id: String, private_pem: &str) -> Result<SigningKey, String> {
-    let pair = KeyPair::from_pem(private_pem).map_err(|error| format!("key {id}: {error}"))?;
-    let key = RsaKeyPair::from_pkcs8(pair.serialized_der()).map_err(|error| format!("key {id}: {error}"))?;
+/// A private key of the platform; the file is where it is kept.
+fn platform_key(file: &'static str, pem: &str) -> Result<KeyPair, Damaged> {
+    KeyPair::from_pem(pem).map_err(|error| Damaged::new(file, format!("the platform's private key: {error}")))
+}
+
+fn signing_key(file: &'static str, id: String, private_pem: &str) -> Result<SigningKey, Damaged> {
+    let pair = platform_key(file, private_pem)?;
+    let key = RsaKeyPair::from_pkcs8(pair.serialized_der())
+        .map_err(|error| Damaged::new(file, format!("the platform's private key: {error}")))?;
     Ok(SigningKey { id, key, private_pem: private_pem.to_owned() })
 }
 
@@ -462,6 +495,37 @@ mod file {
     pub(super) const ENVIRONMENT: &str = "sandbox.env";
 }
 
+/// What is wrong with one of the texts that make keys. Its value is not repeated.
+struct Damaged {
+    /// The file that holds it in a directory of keys.
+    file: &'static str,
+    problem: String,
+}
+
+impl Damaged {
+    fn new(file: &'static str, problem: String) -> Self {
+        Self { file, problem }
+    }
+
+    /// The same of a directory, where the files of the caller stand in this place.
+    fn at(self, directory: &Path, place: &str) -> String {
+        let place = if self.file == file::DESCRIPTION { "" } else { place };
+        unusable(directory, &format!("{place}{}", self.file), self.problem)
+    }
+}
+
+impl From<Damaged> for String {
+    fn from(damaged: Damaged) -> Self {
+        damaged.problem
+    }
+}
+
+/// Why a file of a directory of keys is of no use, and what to do.
+fn unusable(directory: &Path, name: &str, problem: impl fmt::Display) -> String {
+    let (path, description) = (directory.join(name), directory.join(file::DESCRIPTION));
+    format!("{}: {problem}; remove {} for fresh keys", path.display(), description.display())
+}
+
 /// `sandbox.json`, where it is read: what is written is the ready line with the merchants.
 #[derive(Deserialize)]
 struct Description {
@@ -490,14 +554,18 @@ impl Keys {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("{}: {error}", path.display())),
         };
-        let description: Description = serde_json::from_str(&text)
-            .map_err(|error| format!("{}: {error}; remove the file for fresh keys", path.display()))?;
+        let explain = |error: String| format!("{}: {error}; remove the file for fresh keys", path.display());
+        let description: Description = serde_json::from_str(&text).map_err(|error| explain(error.to_string()))?;
+        let Description { merchants, brands, .. } = &description;
+        let (merchants, brands) = (merchants.iter().map(|it| &it.mchid), brands.iter().map(|it| &it.mchid));
+        check_ids(merchants, brands).map_err(explain)?;
         let mut keys = Self::platform(
             description.public_key_id,
             &read(directory, file::PUBLIC_KEY_SECRET)?,
             &read(directory, file::PLATFORM_SECRET)?,
             read(directory, file::PLATFORM_CERTIFICATE)?,
-        )?;
+        )
+        .map_err(|damaged| damaged.at(directory, ""))?;
         let merchants = description.merchants.into_iter().enumerate().map(|(index, merchant)| (Some(index), merchant));
         for (index, merchant) in merchants.chain(description.brands.into_iter().map(|brand| (None, brand))) {
             let place = caller_directory(index, &merchant.mchid);
@@ -506,7 +574,8 @@ impl Keys {
                 certificate: read(directory, &format!("{place}{}", file::MERCHANT_CERTIFICATE))?,
                 apiv3_key: merchant.apiv3_key,
             };
-            keys.insert(Merchant::from_files(&merchant.mchid, index.is_none(), files)?);
+            let merchant = Merchant::from_files(&merchant.mchid, index.is_none(), files);
+            keys.insert(merchant.map_err(|damaged| damaged.at(directory, &place))?);
         }
         Ok(Some(keys))
     }
@@ -577,9 +646,8 @@ impl Keys {
         if !self.brands.is_empty() {
             lines.push(("BRAND", own(true, &caller.mchid)));
         }
-        let quoted = |value: &str| format!("'{}'", value.replace('\'', "'\\''"));
         let mut text: String =
-            lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", quoted(value))).collect();
+            lines.iter().map(|(name, value)| format!("WECHATPAY_{name}={}\n", howto::quoted(value))).collect();
         text +=
             "# For clients that have the official host written into them: go by the proxy, and trust its authority.\n";
         let authority = path(file::AUTHORITY);
@@ -590,7 +658,7 @@ impl Keys {
             ("REQUESTS_CA_BUNDLE", &authority),
             ("NODE_EXTRA_CA_CERTS", &authority),
         ] {
-            text += &format!("# {name}={}\n", quoted(value));
+            text += &format!("# {name}={}\n", howto::quoted(value));
         }
         text
     }
@@ -617,9 +685,7 @@ fn caller_directory(index: Option<usize>, id: &str) -> String {
 }
 
 fn read(directory: &Path, name: &str) -> Result<String, String> {
-    let path = directory.join(name);
-    std::fs::read_to_string(&path)
-        .map_err(|error| format!("{}: {error}; remove sandbox.json beside it for fresh keys", path.display()))
+    std::fs::read_to_string(directory.join(name)).map_err(|error| unusable(directory, name, error))
 }
 
 /// Writes a file that only its owner may read, unless it holds that text already. Until all of it is written, what was

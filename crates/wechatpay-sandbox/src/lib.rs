@@ -76,7 +76,6 @@ use rates::Rates;
 use serde_json::{Value, json};
 use server::Door;
 use state::State;
-use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -213,8 +212,8 @@ pub struct Builder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// What was asked for cannot be: an id that is none or is named twice, a fault rule that makes no sense, an address that
-    /// others can reach.
+    /// What was asked for cannot be: an id that is none, is named twice or is taken, a fault rule that makes no sense, an
+    /// address that others can reach.
     Asked(String),
     /// It cannot be done here: an address that is taken, a directory that does not hold what it should.
     Failed(String),
@@ -555,13 +554,12 @@ impl Builder {
                  allow it"
             )));
         }
-        check_ids(&merchants, &brands).map_err(StartError::Asked)?;
+        keys::check_ids(&merchants, &brands).map_err(StartError::Asked)?;
         let ambient = Ambient::new(clock, seed);
         let now = ambient.now();
         let make = directory.clone();
         let made = tokio::task::spawn_blocking(move || secrets(make.as_deref(), merchants, &brands, now)).await;
-        let (keys, authority) =
-            made.map_err(|error| StartError::Failed(error.to_string()))?.map_err(StartError::Failed)?;
+        let (keys, authority) = made.map_err(|error| StartError::Failed(error.to_string()))??;
         // Clients hold certificates against the machine's clock.
         let tls = authority.acceptor(ambient::system_seconds()).map_err(StartError::Failed)?;
 
@@ -619,22 +617,22 @@ fn secrets(
     merchants: Vec<String>,
     brands: &[String],
     now: i64,
-) -> Result<(Keys, Authority), String> {
+) -> Result<(Keys, Authority), StartError> {
     let kept = match directory {
-        Some(directory) => Keys::load_authority(directory)?,
+        Some(directory) => Keys::load_authority(directory).map_err(StartError::Failed)?,
         None => None,
     };
     let authority = match kept {
         Some(kept) => kept,
-        None => Authority::generate(ambient::system_seconds())?,
+        None => Authority::generate(ambient::system_seconds()).map_err(StartError::Failed)?,
     };
     Ok((keys(directory, merchants, brands, now)?, authority))
 }
 
 /// The keys of a directory, or fresh ones.
-fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, String> {
+fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String], now: i64) -> Result<Keys, StartError> {
     let loaded = match directory {
-        Some(directory) => Keys::load(directory)?,
+        Some(directory) => Keys::load(directory).map_err(StartError::Failed)?,
         None => None,
     };
     if let Some(keys) = loaded {
@@ -642,29 +640,18 @@ fn keys(directory: Option<&Path>, mut merchants: Vec<String>, brands: &[String],
         let brand = brands.iter().find(|brand| keys.brand(brand).is_none()).map(|id| ("brand", id));
         return match merchant.or(brand) {
             None => Ok(keys),
-            Some((what, id)) => Err(format!("the directory of keys has no {what} {id}; take another one")),
+            Some((what, id)) => {
+                Err(StartError::Failed(format!("the directory of keys has no {what} {id}; take another one")))
+            }
         };
     }
     if merchants.is_empty() {
-        merchants.push(DEFAULT_MERCHANT.to_owned());
-        check_ids(&merchants, brands)?;
-    }
-    Keys::generate(&merchants, brands, now)
-}
-
-/// Refuses what is no id, and ids that are named twice: events name whom they are for by the id alone, be it a merchant's
-/// or a brand's.
-fn check_ids(merchants: &[String], brands: &[String]) -> Result<(), String> {
-    let mut named = HashMap::new();
-    for (what, id) in merchants.iter().map(|id| ("merchant", id)).chain(brands.iter().map(|id| ("brand", id))) {
-        keys::check_id(what, id)?;
-        match named.insert(id, what) {
-            None => {}
-            Some(before) if before == what => return Err(format!("{what} {id} is named twice")),
-            Some(before) => {
-                return Err(format!("{id} is named twice, as a {before} and as a {what}; give one another id"));
-            }
+        if brands.iter().any(|brand| brand == DEFAULT_MERCHANT) {
+            return Err(StartError::Asked(format!(
+                "{DEFAULT_MERCHANT} is the default merchant: name a merchant of your own, or give the brand another id"
+            )));
         }
+        merchants.push(DEFAULT_MERCHANT.to_owned());
     }
-    Ok(())
+    Keys::generate(&merchants, brands, now).map_err(StartError::Failed)
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const FORMAT: &str = "wechatpay-sandbox snapshot";
 
 /// Counts up whenever what is remembered changes its form.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

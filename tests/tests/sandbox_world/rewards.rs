@@ -72,6 +72,20 @@ async fn an_activity_rewards_the_payments_that_it_is_for() {
     let get = json!({"openid": "u", "appid": APPID, "coupon_code": gifts[0]["coupon_code"]});
     assert_eq!(world.done("busifavor.get_user_coupon", get).await["coupon_state"], "SENDED");
 
+    // One payment is rewarded once, whoever is said to have made it; one that got nothing was made as well.
+    world.act(json!({"act": "pay", "mchid": MERCHANTS[1], "openid": "v", "amount": 1, "transaction_id": "T2"}));
+    for (transaction, openid) in [("T1", "u"), ("T1", "v"), ("T2", "v")] {
+        let action = json!({
+            "act": "pay", "mchid": MERCHANTS[1], "openid": openid, "amount": 1000, "goods_tag": "tea",
+            "transaction_id": transaction
+        });
+        let refused = world.sandbox.act(&action).expect_err("it is paid already");
+        assert!(refused.contains(&format!("transaction {transaction} exists already")), "{refused}");
+    }
+    let snapshot = world.sandbox.snapshot().expect("it is taken");
+    world.sandbox.restore(&snapshot).expect("it is put back");
+    let known = json!({"act": "pay", "mchid": MERCHANTS[1], "openid": "v", "amount": 1, "transaction_id": "T2"});
+    assert!(world.sandbox.act(&known).is_err(), "a snapshot knows it too");
     let again = pay(json!({}));
     assert!(again[0]["refused"].as_str().expect("why").contains("max_coupons_per_user"), "{again:?}");
     assert_eq!(world.sandbox.events().len(), 1);

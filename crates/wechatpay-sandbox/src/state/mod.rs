@@ -548,6 +548,9 @@ fn number_of_day(begin: &str, deed: &mut Deed<'_>, taken: impl Fn(&str) -> bool)
     whole(&deed.ambient.fresh_digits(12, |number| taken(&whole(number))))
 }
 
+/// Why nothing is opened for a token.
+const NO_GIFT: &str = "no gift waits under this \"token\"; take one that pre-send has answered";
+
 /// Why a stock cannot be moved by an action.
 fn immovable(act: &str, to: &str, status: &str, possible: &str) -> String {
     format!("a stock that is {status} cannot be moved by {act} to {to:?}; \"to\" is one of {possible}")

@@ -9,7 +9,7 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) const ACTS: &[Act] = &[
     Act::new("paygiftactivity.create_activity", create),
@@ -26,9 +26,12 @@ const NOT_FOUND: &str = "资源不存在或无可用";
 const NOT_ALLOWED: &str = "商户未被授权";
 const BROKEN: &str = "请求参数符合参数格式，但不符合业务规则";
 
-/// All gift activities.
+/// All gift activities, and the payments that they were asked to reward.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Activities(BTreeMap<String, Activity>);
+pub(super) struct Activities {
+    all: BTreeMap<String, Activity>,
+    payments: BTreeSet<String>,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Activity {
@@ -125,7 +128,7 @@ fn broken(why: &'static str) -> Box<Answer> {
 /// The activity that the request names, which is the caller's.
 fn find<'s>(call: &'s mut Call<'_>) -> Outcome<&'s mut Activity> {
     let (id, caller) = (call.text("activity_id"), call.caller);
-    let activity = call.state.paygiftactivity.0.get_mut(&id).ok_or_else(|| not_found("no such activity"))?;
+    let activity = call.state.paygiftactivity.all.get_mut(&id).ok_or_else(|| not_found("no such activity"))?;
     if activity.creator == caller {
         Ok(activity)
     } else {
@@ -169,7 +172,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
             let time = call.request.pointer("/activity_base_info").and_then(|base| base.get(name));
             time.and_then(Value::as_str).and_then(instant).map(|(seconds, _)| seconds)
         };
-        let activities = &mut call.state.paygiftactivity.0;
+        let activities = &mut call.state.paygiftactivity.all;
         let id = call.ambient.fresh_digits(8, |id| activities.contains_key(id));
         let shown_by = if merchants.is_empty() { vec![call.caller.to_owned()] } else { merchants };
         let activity = Activity {
@@ -212,7 +215,7 @@ fn list(call: &mut Call<'_>) -> Outcome {
             && (["", "ACT_STATUS_UNKNOWN"].contains(&status.as_str()) || activity.status(now) == status)
             && (award.is_empty() || activity.text("/award_send_rule/award_type") == award)
     };
-    let mut found: Vec<_> = call.state.paygiftactivity.0.iter().filter(|(_, activity)| fits(activity)).collect();
+    let mut found: Vec<_> = call.state.paygiftactivity.all.iter().filter(|(_, activity)| fits(activity)).collect();
     found.sort_by_key(|(_, activity)| std::cmp::Reverse(activity.place));
     let body = page.cut(found, |(id, activity)| Value::Object(activity.show(id, now)));
     Ok(Answer::ok(Value::Object(body), Basis::Guess, "the caller's own, newest first"))
@@ -335,19 +338,25 @@ impl Activity {
 impl Activities {
     /// A user pays a merchant, and gets what the activities give for it. That a package is given as far as it can be, and
     /// that whoever was paid counts as the sender, are guesses.
-    pub(super) fn pay(&self, busifavor: &mut Busifavor, deed: &mut Deed<'_>) -> Result<Value, String> {
+    pub(super) fn pay(&mut self, busifavor: &mut Busifavor, deed: &mut Deed<'_>) -> Result<Value, String> {
         let (mchid, openid, tag) = (deed.text("mchid"), deed.text("openid"), deed.text("goods_tag"));
         if mchid.is_empty() || openid.is_empty() {
             return Err("name who is paid in \"mchid\", and who pays in \"openid\"".to_owned());
         }
         let amount = deed.amount("amount")?.ok_or("say in \"amount\" how many fen are paid")?;
         let transaction_id = match deed.text("transaction_id") {
-            "" => number_of_day("42000000", deed, |_| false),
+            "" => number_of_day("42000000", deed, |id| self.payments.contains(id)),
+            taken if self.payments.contains(taken) => {
+                return Err(format!(
+                    "transaction {taken} exists already; leave \"transaction_id\" out to get a fresh one"
+                ));
+            }
             given => given.to_owned(),
         };
+        self.payments.insert(transaction_id.clone());
         let now = deed.now;
         let mut gifts = Vec::new();
-        let all = self.0.iter().filter(|(_, it)| it.open(now) && it.rewards(mchid, amount, tag));
+        let all = self.all.iter().filter(|(_, it)| it.open(now) && it.rewards(mchid, amount, tag));
         for (activity_id, stock_id) in all.flat_map(|(id, it)| it.stocks().map(move |stock_id| (id, stock_id))) {
             let reward = Reward { stock_id, openid, mchid, transaction_id: &transaction_id, activity_id };
             let mut gift = json!({"activity_id": activity_id, "stock_id": stock_id});
@@ -365,7 +374,7 @@ impl Activities {
 
     /// What people do in the console: `pause` and `restart`.
     pub(super) fn act(&mut self, id: &str, to: &str, now: i64) -> Result<Value, String> {
-        let activity = self.0.get_mut(id);
+        let activity = self.all.get_mut(id);
         let activity = activity.ok_or_else(|| format!("there is no activity {id:?}; name it in \"activity_id\""))?;
         match (to, activity.status(now)) {
             ("pause", "CREATE_ACT_STATUS" | "ONGOING_ACT_STATUS") => {

@@ -7,7 +7,7 @@ use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::{SendRefusals, Settings};
 use crate::state::page::Page;
-use crate::state::{Deed, Event, Outbox};
+use crate::state::{Deed, Event, NO_GIFT, Outbox};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -322,7 +322,9 @@ fn obstacle(
         let why = "the accounts of this person together have max_coupons_per_user (setting)";
         Some(("RULELIMIT", "NATURELIMIT", "自然人领取个数已达上限", why))
     } else {
-        None
+        let (starts, expires) = validity(stock, now);
+        let unusable = ("RULELIMIT", "EXPIRED", "批次剩余有效期不足", "the coupon would end before it begins");
+        (starts > expires).then_some(unusable)
     }
 }
 
@@ -417,7 +419,7 @@ impl Busifavor {
         let mut promise = match self.tokens.get(token) {
             Some(promise) => promise.clone(),
             None if !token.is_empty() => {
-                return Err("no gift waits under this \"token\"; take one that pre-send has answered".to_owned());
+                return Err(NO_GIFT.to_owned());
             }
             None => {
                 let stock_id = deed.text("stock_id").to_owned();

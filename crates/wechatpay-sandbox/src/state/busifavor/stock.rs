@@ -41,8 +41,8 @@ pub(super) struct Stock {
     pub(super) ends: i64,
     pub(super) pool: Pool,
     pub(super) coupons: BTreeMap<String, Coupon>,
-    /// The newest day on which coupons were handed out, and how many then.
-    newest_day: (i64, i64),
+    /// How many coupons were handed out on each day.
+    by_day: BTreeMap<i64, i64>,
 }
 
 /// Where the codes of a stock come from.
@@ -103,12 +103,12 @@ impl Stock {
 
     /// How many of them today.
     pub(super) fn sent_today(&self, now: i64) -> i64 {
-        if self.newest_day.0 == day::of(now) { self.newest_day.1 } else { 0 }
+        self.by_day.get(&day::of(now)).copied().unwrap_or(0)
     }
 
     /// Notes that a coupon is handed out.
     pub(super) fn count_today(&mut self, now: i64) {
-        self.newest_day = (day::of(now), self.sent_today(now) + 1);
+        *self.by_day.entry(day::of(now)).or_insert(0) += 1;
     }
 
     /// What readers of the stock or of one of its coupons see of the rules.
@@ -154,7 +154,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Outcome {
             rules: call.request.clone(),
             pool: Pool::default(),
             coupons: BTreeMap::new(),
-            newest_day: (0, 0),
+            by_day: BTreeMap::new(),
         };
         let why = format!("a stock is created, {}", stock.status.as_str());
         call.state.busifavor.stocks.insert(stock_id.clone(), stock);

@@ -10,7 +10,7 @@ use crate::ambient::{Ambient, day, time_text};
 use crate::answer::{Answer, Outcome};
 use crate::log::Basis;
 use crate::settings::Settings;
-use crate::state::{Deed, Event, Outbox, State};
+use crate::state::{Deed, Event, NO_GIFT, Outbox, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wechatpay_model::operation::Payload;
@@ -136,6 +136,11 @@ impl Coupon {
             self.state = CouponState::Effective;
         }
     }
+
+    /// Whether it was used and not returned, whatever has become of it since.
+    fn was_used(&self) -> bool {
+        self.usage.contains_key("use_request_no") && !self.usage.contains_key("return_request_no")
+    }
 }
 
 /// From when until when a coupon of a stock can be used that is received at this time, and is not to be used before
@@ -147,7 +152,7 @@ fn validity(stock: &Stock, received: i64, not_before: i64) -> (i64, i64) {
     let begin = |days: i64| day::begin(day::of(received).saturating_add(days));
     let from = waits.filter(|days| *days > 0).map_or(received, begin).max(stock.begins).max(not_before);
     let until = if let Some(seconds) = number("available_seconds") {
-        received.max(not_before).saturating_add(seconds)
+        from.saturating_add(seconds)
     } else if let Some(days) = number("available_days") {
         day::begin(day::of(from).saturating_add(days)).saturating_sub(1)
     } else {
@@ -178,8 +183,8 @@ fn in_hours(stock: &Stock, now: i64) -> bool {
         })
 }
 
-/// Refuses a gift that a stock does not allow.
-fn check_gift(state: &mut ProductCoupons, stock_id: &str, gift: &Gift, now: i64) -> Outcome<()> {
+/// Refuses a gift that a stock does not allow, or that could never be used if it were not to be used before a certain time.
+fn check_gift(state: &mut ProductCoupons, stock_id: &str, gift: &Gift, now: i64, not_before: i64) -> Outcome<()> {
     let given = state.users.get(&gift.openid).map(Vec::as_slice).unwrap_or_default();
     let of_user = i64::try_from(given.iter().filter(|(id, _)| id == stock_id).count()).unwrap_or(i64::MAX);
     let Some(stock) = state.stocks.get_mut(stock_id) else { return Err(not_there("no such stock")) };
@@ -205,7 +210,8 @@ fn check_gift(state: &mut ProductCoupons, stock_id: &str, gift: &Gift, now: i64)
     } else if stock.text("coupon_code_mode") == "UPLOAD" && stock.pool.available() == 0 {
         Err(wrong_state("no code of the pool is available"))
     } else {
-        Ok(())
+        let (starts, expires) = validity(stock, now, not_before);
+        if starts > expires { Err(wrong_state("the coupon would end before it begins")) } else { Ok(()) }
     }
 }
 
@@ -219,7 +225,7 @@ fn issue(
 ) -> Outcome<Key> {
     let now = means.now;
     let stock_id = gift.stocks.get(set.map_or(0, |(_, index)| index)).cloned().unwrap_or_default();
-    check_gift(state, &stock_id, gift, now)?;
+    check_gift(state, &stock_id, gift, now, not_before)?;
     let Some(stock) = state.stocks.get_mut(&stock_id) else { return Err(not_there("no such stock")) };
     let code = match stock.text("coupon_code_mode") {
         "API_ASSIGN" => gift.code.clone(),
@@ -290,7 +296,7 @@ fn notice(gift: &Gift, stock: &Stock, stock_id: &str, code: &str, coupon: &Coupo
 /// it is sent with.
 fn hand_out(state: &mut ProductCoupons, means: &mut Means<'_>, gift: Gift) -> Outcome<(Key, Option<String>)> {
     for stock_id in &gift.stocks {
-        check_gift(state, stock_id, &gift, means.now)?;
+        check_gift(state, stock_id, &gift, means.now, 0)?;
     }
     if gift.bundle_id.is_none() {
         return Ok((issue(state, means, &gift, None, 0)?, None));
@@ -374,7 +380,7 @@ pub(super) fn pre_send(call: &mut Call<'_>) -> Outcome {
         let now = call.now;
         let state = &mut call.state.product_coupon;
         for stock_id in &gift.stocks {
-            check_gift(state, stock_id, &gift, now)?;
+            check_gift(state, stock_id, &gift, now, 0)?;
         }
         let token = call.ambient.letters(32);
         let promise = Promise { gift, until: now.saturating_add(TOKEN_LASTS), given: None };
@@ -394,6 +400,7 @@ impl ProductCoupons {
                 return Err("the \"token\" has run out after five minutes; pre-send again".to_owned());
             }
             Some(promise) => promise.gift.clone(),
+            None if !token.is_empty() => return Err(NO_GIFT.to_owned()),
             None => self.found_gift(deed)?,
         };
         let mut means = Means { now, ambient: &mut *deed.ambient, settings: deed.settings, outbox: &mut *deed.outbox };
@@ -412,10 +419,15 @@ impl ProductCoupons {
         let (stock_id, bundle_id) = (deed.text("stock_id"), deed.text("stock_bundle_id"));
         let stocks = match self.bundles.get(bundle_id) {
             Some(stocks) => stocks.clone(),
+            None if !bundle_id.is_empty() => return Err(deed.unknown("stock_bundle_id")),
             None => vec![stock_id.to_owned()],
         };
         let stock = stocks.first().and_then(|stock_id| self.stocks.get(stock_id));
-        let owner = stock.ok_or_else(|| deed.unknown("stock_id"))?.owner.clone();
+        let stock = stock.ok_or_else(|| deed.unknown("stock_id"))?;
+        if stock.bundle.is_some() && bundle_id.is_empty() {
+            return Err(format!("stock {stock_id} is in a bundle; name the bundle in \"stock_bundle_id\""));
+        }
+        let owner = stock.owner.clone();
         let openid = deed.text("openid").to_owned();
         if openid.is_empty() {
             return Err("nobody would receive it; name the user in \"openid\"".to_owned());
@@ -484,7 +496,7 @@ fn describe(state: &mut ProductCoupons, key: &Key, now: i64) -> Map<String, Valu
 fn bundle_info(state: &ProductCoupons, set_id: &str, index: usize) -> Value {
     let set = state.sets.get(set_id);
     let total = set.map_or(0, |set| set.gift.stocks.len());
-    let used = neighbours(state, set_id).filter(|coupon| coupon.state == CouponState::Used).count();
+    let used = neighbours(state, set_id).filter(|coupon| coupon.was_used()).count();
     json!({
         "user_coupon_bundle_id": set_id,
         "user_coupon_bundle_index": index,
@@ -622,8 +634,8 @@ pub(super) fn use_coupon(call: &mut Call<'_>) -> Outcome {
         let product_id = stock.product_coupon_id.clone();
         let set = located(call, key)?.set.clone();
         if let Some((set_id, index)) = &set {
-            let before = neighbours(&call.state.product_coupon, set_id).take(*index);
-            if before.into_iter().any(|coupon| coupon.state != CouponState::Used) {
+            let mut before = neighbours(&call.state.product_coupon, set_id).take(*index);
+            if before.any(|coupon| coupon.state.alive() && now <= coupon.expires) {
                 return Err(invalid(STATE, "the coupon before it was returned, and is used first"));
             }
         }
@@ -657,7 +669,7 @@ pub(super) fn return_coupon(call: &mut Call<'_>) -> Outcome {
         }
         if let Some((set_id, index)) = set {
             let mut after = neighbours(&call.state.product_coupon, &set_id).skip(index + 1);
-            if after.any(|coupon| coupon.state == CouponState::Used) {
+            if after.any(Coupon::was_used) {
                 return Err(invalid(STATE, "a later coupon of the bundle is used: only the last one can be returned"));
             }
         }

@@ -286,10 +286,13 @@ impl ProductCoupons {
     /// What happens outside the API, if it is about something here.
     pub(super) fn act(&mut self, deed: &mut Deed<'_>) -> Option<Result<Value, String>> {
         let (act, stock_id, token) = (deed.text("act"), deed.text("stock_id"), deed.text("token"));
+        let bundle_id = deed.text("stock_bundle_id");
         let named = self.products.contains_key(deed.text("product_coupon_id"))
             || self.stocks.contains_key(stock_id)
-            || self.bundles.contains_key(deed.text("stock_bundle_id"))
-            || self.tokens.contains_key(token);
+            || self.bundles.contains_key(bundle_id)
+            || self.tokens.contains_key(token)
+            // No other family has bundles, so that an unknown one is this one's to refuse.
+            || act == "user_receive" && !bundle_id.is_empty();
         match act {
             _ if !named => None,
             "audit" | "console" => Some(self.move_state(deed)),

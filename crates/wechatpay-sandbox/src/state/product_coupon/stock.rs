@@ -34,8 +34,8 @@ pub(super) struct Stock {
     pub(super) coupons: BTreeMap<String, Coupon>,
     pub(super) stores: BTreeSet<String>,
     deactivated: Option<Deactivation>,
-    /// The newest day on which coupons were handed out, and how many then.
-    newest_day: (i64, i64),
+    /// How many coupons were handed out on each day.
+    by_day: BTreeMap<i64, i64>,
 }
 
 /// State of a stock.
@@ -137,12 +137,12 @@ impl Stock {
 
     /// How many of them today.
     pub(super) fn sent_today(&self, now: i64) -> i64 {
-        if self.newest_day.0 == day::of(now) { self.newest_day.1 } else { 0 }
+        self.by_day.get(&day::of(now)).copied().unwrap_or(0)
     }
 
     /// Notes that a coupon is handed out.
     pub(super) fn count_today(&mut self, now: i64) {
-        self.newest_day = (day::of(now), self.sent_today(now) + 1);
+        *self.by_day.entry(day::of(now)).or_insert(0) += 1;
     }
 
     /// Lets people and reviewers decide; names the state then.
@@ -222,7 +222,7 @@ pub(super) fn insert(call: &mut Call<'_>, product: &Product, product_id: &str, n
         coupons: BTreeMap::new(),
         stores: BTreeSet::new(),
         deactivated: None,
-        newest_day: (0, 0),
+        by_day: BTreeMap::new(),
     };
     call.state.product_coupon.stocks.insert(stock_id.clone(), stock);
     stock_id
