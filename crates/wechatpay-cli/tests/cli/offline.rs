@@ -71,6 +71,7 @@ const ROWS: &[Row] = &[
     row("sandbox --brand ../x", 2, &[], &["\"../x\" is no brand id"]),
     row("sandbox --mchid 1 --mchid 1", 2, &[], &["merchant 1 is named twice"]),
     row("sandbox --brand 1 --brand 1", 2, &[], &["brand 1 is named twice"]),
+    row("sandbox --brand 1900000001", 2, &[], &["1900000001 is the default merchant"]),
     row("sandbox --fault explode", 2, &[], &["no fault \"explode\"", "lose-reply"]),
     row("sandbox --fault stall;nth=0", 2, &[], &["nth is 0"]),
     // The catalogue.
