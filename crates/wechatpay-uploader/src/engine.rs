@@ -26,7 +26,7 @@ use wechatpay_protocol::{
     TransportErrorKind,
 };
 
-/// Batches that may fail one after the other before the upload stops, once one has succeeded.
+/// Batches that may fail one after the other before a run stops, once one of the upload has succeeded.
 const PATIENCE: u32 = 3;
 /// Pause before a stock is asked again whether it takes codes yet; it doubles up to the longest.
 const CREATING_PAUSE: Duration = Duration::from_secs(15);
@@ -245,7 +245,7 @@ struct Run<'a, T, F> {
     exhausted: bool,
     /// Whether a call of this run was answered with success: until then there is one at a time.
     confirmed: bool,
-    /// Batches that failed since one succeeded.
+    /// Batches of this run that failed since one succeeded.
     setbacks: u32,
     interrupted: bool,
     last: Option<Error>,
@@ -390,7 +390,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             self.setbacks = 0;
         } else if !stopped {
             self.setbacks += 1;
-            if halts || self.setbacks >= if self.confirmed { PATIENCE } else { 1 } {
+            if halts || self.setbacks >= if self.totals.batches_done > 0 { PATIENCE } else { 1 } {
                 self.halt = None;
             }
         }

@@ -1,7 +1,7 @@
 //! Whole uploads: what goes wrong on the way, and what is said about it.
 
 use super::fake::{Fake, Wrong, codes, futures_executor, input};
-use crate::{CodeState, Ended, Endpoint, Event, Journal, JournalError, State, UploadError};
+use crate::{CodeState, Ended, Endpoint, Event, Journal, JournalError, Options, State, UploadError};
 use serde_json::json;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -157,6 +157,86 @@ fn one_bad_batch_does_not_stop_the_others_and_three_in_a_row_do() {
     let totals = finished.journal.totals();
     assert!((3..=8).contains(&totals.batches_refused), "{totals:?}");
     assert!(totals.not_sent > 0 && totals.balances());
+}
+
+/// One more run of an upload, as it ends.
+fn run(fake: &Fake, input: &crate::Input, path: &std::path::Path) -> crate::Finished {
+    fake.run(fake.uploader().job().open(input, path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_batch_that_never_succeeds_keeps_no_other_from_being_sent() {
+    for wrong in [
+        Wrong::Refused(400, "PARAM_ERROR"),
+        Wrong::Refused(500, "SYSTEM_ERROR"),
+        Wrong::Lost,
+        Wrong::Garbled(json!({"total_count": 200})),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let codes = codes(4_000);
+        let input = input(folder.path(), &codes);
+        let path = folder.path().join("journal");
+        let bad = wrong.clone();
+        let fake = Fake::new(move |_, number| number.ends_with("000003").then(|| bad.clone()));
+        // It is interrupted behind that batch.
+        let uploader = fake.uploader().with_options(Options { concurrency: 1, ..fake.uploader().options });
+        let (sender, receiver) = futures::channel::oneshot::channel();
+        let sender = Mutex::new(Some(sender));
+        let settled = |event: &Event<'_>| {
+            if matches!(event, Event::Settled { batch: 6, .. }) {
+                sender.lock().unwrap().take().unwrap().send(()).unwrap();
+            }
+        };
+        let stop = async { receiver.await.unwrap() };
+        let journal = uploader.job().open(&input, &path).unwrap();
+        let finished = futures_executor(uploader.run(journal, stop, settled)).unwrap();
+        assert!(matches!(finished.ended, Ended::Interrupted), "{wrong:?}: {:?}", finished.ended);
+        assert!(finished.journal.totals().not_sent > 0);
+        drop(finished);
+        // All others are sent, and it is tried again.
+        let finished = run(&fake, &input, &path);
+        assert!(matches!(finished.ended, Ended::Stopped(_) | Ended::Unclear), "{wrong:?}: {:?}", finished.ended);
+        let totals = finished.journal.totals();
+        assert_eq!((totals.batches_done, totals.uploaded, totals.not_sent), (19, 3_800, 0), "{wrong:?}");
+        let attempts = totals.attempts;
+        drop(finished);
+        // Nothing else is left: it is tried under its number, and in the end it succeeds.
+        let finished = run(&fake, &input, &path);
+        assert!(finished.journal.totals().attempts > attempts, "{wrong:?}");
+        drop(finished);
+        fake.plot(|_, _| None);
+        let finished = run(&fake, &input, &path);
+        assert!(matches!(finished.ended, Ended::Complete), "{wrong:?}: {:?}", finished.ended);
+        fake.holds(&codes);
+    }
+}
+
+#[test]
+fn batches_that_stop_a_run_stop_no_later_one_before_the_others_had_their_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(4_000);
+    let input = input(folder.path(), &codes);
+    let path = folder.path().join("journal");
+    let number = |number: &str| number[number.len() - 6..].parse::<u64>().unwrap();
+    let bad = move |at: &str| (2..9).contains(&number(at)).then_some(Wrong::Refused(400, "PARAM_ERROR"));
+    let fake = Fake::new(move |_, at| bad(at));
+    let mut runs = 0;
+    while run(&fake, &input, &path).journal.totals().not_sent > 0 {
+        runs += 1;
+        assert!(runs < 8, "it goes no further");
+    }
+    let totals = Journal::open(&path).unwrap().totals();
+    assert_eq!((totals.batches_done, totals.batches_refused), (13, 7));
+    // The last of them could be taken now, and three before it fail each time.
+    fake.plot(move |_, at| if number(at) == 8 { None } else { bad(at) });
+    let mut runs = 0;
+    while run(&fake, &input, &path).journal.totals().batches_done < 14 {
+        runs += 1;
+        assert!(runs < 8, "it is never tried again");
+    }
+    fake.plot(|_, _| None);
+    assert!(matches!(run(&fake, &input, &path).ended, Ended::Complete));
+    fake.holds(&codes);
 }
 
 #[test]
