@@ -383,11 +383,7 @@ impl Journal {
         let name = path.display().to_string();
         let io = |error: io::Error| JournalError::from_io(&name, error, 0);
         let partial = with_suffix(path, ".partial");
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&partial).map_err(io)?;
+        let file = Self::begin(&partial, &name)?;
         let handle = file.try_clone().map_err(io)?;
         let backend = FileBackend::new(file).map_err(|error| JournalError::from_redb(&name, error.into()))?;
         // Who had the lock until now may have ended with a journal, and this file be it.
@@ -423,6 +419,55 @@ impl Journal {
             let write = database.begin_write().map_err(|error| failed(error.into()))?;
             {
                 let mut plan = write.open_table(PLAN).map_err(|error| failed(error.into()))?;
+    /// A file for a plan: a new one, or what is left over of a plan that came to no end. `name` is that of the journal.
+    fn begin(path: &Path, name: &str) -> Result<File, JournalError> {
+        let io = |error: io::Error| JournalError::from_io(name, error, 0);
+        let mut options = File::options();
+        options.read(true).write(true);
+        let mut new = options.clone();
+        new.create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut new, 0o600);
+        match new.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map_err(io),
+        }
+        let in_the_way = || JournalError::InTheWay { name: path.display().to_string() };
+        if !std::fs::symlink_metadata(path).map_err(io)?.is_file() {
+            return Err(in_the_way());
+        }
+        let file = options.open(path).map_err(io)?;
+        if !Self::is_left_over(file.try_clone().map_err(io)?, name)? {
+            return Err(in_the_way());
+        }
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io)?;
+        Ok(file)
+    }
+
+    /// Whether a file is a plan that came to no end, so that nothing was sent from it; one that is empty holds nothing to be
+    /// lost.
+    fn is_left_over(file: File, name: &str) -> Result<bool, JournalError> {
+        let redb = |error: Broken| JournalError::from_redb(name, error);
+        let backend = FileBackend::new(file).map_err(|error| redb(error.into()))?;
+        let (place, layout) = LAYOUT;
+        let length = backend.len().map_err(|error| redb(error.into()))?;
+        if length < place + layout.len() as u64 {
+            return Ok(length == 0);
+        }
+        let head = backend.read(0, MAGIC.len()).map_err(|error| redb(error.into()))?;
+        match backend.read(place, layout.len()).map_err(|error| redb(error.into()))? {
+            // The layout is written before the magic.
+            found if found == layout && head == [0; MAGIC.len()] => Ok(true),
+            found if found == layout && head == MAGIC => match Self::open_on(backend, name, None) {
+                Err(JournalError::Foreign { .. }) => Ok(true),
+                Ok(_) | Err(JournalError::Damaged { .. } | JournalError::Version { .. }) => Ok(false),
+                Err(error) => Err(error),
+            },
+            _ => Ok(false),
+        }
+    }
+
                 let mut duplicates = write.open_table(DUPLICATES).map_err(|error| failed(error.into()))?;
                 write.open_table(PROGRESS).map_err(|error| failed(error.into()))?;
                 write.open_table(CODES).map_err(|error| failed(error.into()))?;
@@ -734,6 +779,11 @@ pub enum JournalError {
         name: String,
         /// What the system says.
         error: io::Error,
+    /// Something else stands where a plan would be written.
+    InTheWay {
+        /// What stands there.
+        name: String,
+    },
     },
 }
 
@@ -823,5 +873,10 @@ impl std::error::Error for JournalError {
             Self::Io { error, .. } => Some(error),
             _ => None,
         }
+            Self::InTheWay { name } => write!(
+                f,
+                "{name}: the journal is to be written here first, and this is something else, which is left alone; move it \
+                 away, or name another journal"
+            ),
     }
 }

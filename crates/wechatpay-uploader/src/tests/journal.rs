@@ -142,6 +142,65 @@ fn a_plan_replaces_no_file() {
 }
 
 #[test]
+fn what_stands_where_a_plan_is_written_first_is_left_alone_unless_it_is_left_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, partial) = (folder.path().join("j"), folder.path().join("j.partial"));
+    // A journal that somebody gave this name, one that cannot be believed, and one of another version.
+    drop(create(&partial, &codes(5)).unwrap());
+    let whole = std::fs::read(&partial).unwrap();
+    let damaged = [&whole[..100], &[0xff; 200], &whole[300..]].concat();
+    let others: [&[u8]; 5] = [b"A1\nA2\n", b"redb, and more than a few words about it\n", &whole, &damaged, &[0; 4096]];
+    for (case, bytes) in others.into_iter().enumerate() {
+        std::fs::write(&partial, bytes).unwrap();
+        let said = UploadError::from(create(&path, &codes(3)).unwrap_err()).to_string();
+        assert!(said.contains("j.partial: ") && said.contains("is left alone; move it away"), "{case}: {said}");
+        assert_eq!(std::fs::read(&partial).unwrap().len(), bytes.len(), "{case}");
+        assert!(bytes == whole || std::fs::read(&partial).unwrap() == bytes, "{case}");
+        assert!(!path.exists(), "{case}");
+    }
+    std::fs::write(&partial, &whole).unwrap();
+    assert_eq!(Journal::open(&partial).unwrap().totals().codes, 5);
+
+    // What a process leaves behind that ended while it planned.
+    let plan = |partial: &Path| {
+        let database = redb::Database::builder().create_with_file_format_v3(true).create(partial).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(redb::TableDefinition::<u64, (u32, [u8; 32])>::new("plan")).unwrap();
+        write.commit().unwrap();
+    };
+    let before_the_magic = |partial: &Path| {
+        plan(partial);
+        let mut bytes = std::fs::read(partial).unwrap();
+        bytes[..9].fill(0);
+        std::fs::write(partial, bytes).unwrap();
+    };
+    let empty = |partial: &Path| std::fs::write(partial, "").unwrap();
+    for left in [&plan as &dyn Fn(&Path), &before_the_magic, &empty] {
+        std::fs::remove_file(&partial).unwrap();
+        left(&partial);
+        #[cfg(unix)]
+        std::fs::set_permissions(&partial, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        assert_eq!(create(&path, &codes(3)).unwrap().totals().codes, 3);
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        std::fs::rename(&path, &partial).unwrap();
+    }
+    std::fs::remove_file(&partial).unwrap();
+    #[cfg(unix)]
+    {
+        let target = folder.path().join("target");
+        std::fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, &partial).unwrap();
+        let refused = create(&path, &codes(3)).unwrap_err();
+        assert!(matches!(refused, PlanError::Journal(JournalError::InTheWay { .. })), "{refused:?}");
+        assert!(partial.is_symlink() && !path.exists());
+    }
+}
+
+#[test]
 fn a_file_that_got_another_name_is_no_plan_to_be_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let (partial, journal) = (folder.path().join("j.partial"), folder.path().join("j"));
