@@ -40,6 +40,8 @@ const MAGIC: &[u8] = b"redb";
 /// Where the header of a redb file says how long pages and regions are, and what it says in every journal. No checksum is over
 /// it, and redb believes it: a flipped bit there asks for gigabytes, or panics when the file is closed.
 const LAYOUT: (u64, [u8; 12]) = (12, [0, 16, 0, 0, 130, 0, 0, 0, 0, 0, 16, 0]);
+/// Where behind it the number of whole regions stands, and that of the pages in the last one, which is none.
+const REGIONS: u64 = 24;
 
 /// What an upload is: facts that do not change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -356,6 +358,10 @@ impl Journal {
                 Ok(meta) => meta,
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok((database, None)),
                 Err(error) => return Err(error.into()),
+            // The reader would panic.
+            if storage.len()? > 0 && storage.len()? < length(&storage.read(REGIONS, 8)?) {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
             };
             let header = meta.get(HEADER)?.map(|header| header.value().to_vec());
             Ok((database, header))
@@ -619,6 +625,17 @@ fn read_progress(text: Option<&[u8]>) -> Result<Progress, Broken> {
     let Some(text) = text else { return Ok(Progress::default()) };
     serde_json::from_slice(text).map_err(|error| corrupted(&error))
 }
+/// How long a file is at least that has so many whole regions, and so many pages in the last one.
+fn length(regions: &[u8]) -> u64 {
+    let number =
+        |bytes: Option<&[u8]>| bytes.into_iter().flatten().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let (whole, last) = (number(regions.get(..4)), number(regions.get(4..)));
+    // Pages as long, and as many of them, as `LAYOUT` says.
+    let (page, head, most) = (4096, 130, 0x10_0000);
+    let last = if last > 0 || whole == 0 { head + last } else { 0 };
+    page * (1 + whole * (head + most) + last)
+}
+
 
 /// Whether this open file still has this name.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {

@@ -260,6 +260,17 @@ fn what_is_no_journal_is_told_from_one_that_is_torn() {
         assert_eq!(matches!(refused, JournalError::Foreign { .. }), foreign, "{name}: {refused:?}");
         assert_eq!(matches!(refused, JournalError::Damaged { .. }), !foreign, "{name}: {refused:?}");
     }
+    // However much is missing, that is what is said: a panic of the reader, though it is caught, would be printed.
+    for end in [24, 31, 4_095, 4_096, whole.len() / 2, whole.len() - 1] {
+        let torn = Disk::default();
+        torn.set_len(end as u64).unwrap();
+        torn.write(0, &whole[..end]).unwrap();
+        let refused = Journal::open_storage(torn, "disk").unwrap_err();
+        assert!(
+            matches!(&refused, JournalError::Damaged { why, .. } if why == "it ends too early"),
+            "{end}: {refused:?}"
+        );
+    }
     let empty = Journal::open_storage(Disk::default(), "disk").unwrap_err();
     assert!(matches!(empty, JournalError::Foreign { .. }), "{empty:?}");
 }
