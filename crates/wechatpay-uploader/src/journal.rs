@@ -324,7 +324,7 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let name = path.display().to_string();
         let io = |error: io::Error| JournalError::Io { name: name.clone(), error };
-        let mut file = File::options().read(true).write(true).open(path).map_err(io)?;
+        let mut file = File::options().read(true).write(true).open(path).map_err(unwritable).map_err(io)?;
         let mut magic = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io)?;
         if magic != MAGIC {
@@ -636,6 +636,27 @@ fn length(regions: &[u8]) -> u64 {
     page * (1 + whole * (head + most) + last)
 }
 
+fn database(storage: impl StorageBackend) -> Result<Database, Broken> {
+    let mut builder = Database::builder();
+    Ok(builder.set_cache_size(CACHE).create_with_file_format_v3(true).create_with_backend(storage)?)
+}
+
+/// What to do where a file cannot be opened for writing.
+pub(crate) fn unwritable(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            let advice =
+                "a journal is opened for writing, whatever is asked of it: copy it to a place where you may write";
+            io::Error::new(kind, format!("{error}; {advice}"))
+        }
+        _ => error,
+    }
+}
+
+fn read_progress(text: Option<&[u8]>) -> Result<Progress, Broken> {
+    let Some(text) = text else { return Ok(Progress::default()) };
+    serde_json::from_slice(text).map_err(|error| corrupted(&error))
+}
 
 /// Whether this open file still has this name.
 pub(crate) fn is_at(file: &File, path: &Path) -> bool {

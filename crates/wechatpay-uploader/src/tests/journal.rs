@@ -2,7 +2,9 @@
 
 use super::disk::Disk;
 use super::fake::{Fake, codes, input};
-use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at};
+use crate::journal::{
+    CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at, unwritable,
+};
 use crate::plan::{Gathered, PlanError, survey};
 use crate::{Endpoint, InputError, UploadError};
 use redb::{ReadableTable as _, StorageBackend as _};
@@ -197,6 +199,21 @@ fn what_stands_where_a_plan_is_written_first_is_left_alone_unless_it_is_left_ove
         let refused = create(&path, &codes(3)).unwrap_err();
         assert!(matches!(refused, PlanError::Journal(JournalError::InTheWay { .. })), "{refused:?}");
         assert!(partial.is_symlink() && !path.exists());
+    }
+}
+
+#[test]
+fn a_journal_that_may_only_be_read_is_to_be_copied() {
+    for (kind, copied) in [
+        (io::ErrorKind::PermissionDenied, true),
+        (io::ErrorKind::ReadOnlyFilesystem, true),
+        (io::ErrorKind::NotFound, false),
+    ] {
+        let error = unwritable(kind.into());
+        assert_eq!(
+            (error.kind(), error.to_string().ends_with("copy it to a place where you may write")),
+            (kind, copied)
+        );
     }
 }
 
