@@ -334,6 +334,15 @@ impl Journal {
         Self::open_on(backend, &name, Some(path.to_owned()))
     }
 
+    /// Whether something is at this path.
+    pub(crate) fn is_there(path: &Path) -> Result<bool, JournalError> {
+        let there = path.try_exists().and_then(|there| match std::fs::symlink_metadata(path) {
+            Ok(_) if !there => Err(io::Error::other("is a link to a file that is not there; remove it")),
+            _ => Ok(there),
+        });
+        there.map_err(|error| JournalError::Io { name: path.display().to_string(), error })
+    }
+
     /// Opens a journal on a storage of your own; `name` is for messages.
     ///
     /// # Errors
@@ -349,6 +358,10 @@ impl Journal {
             if storage.len()? > 0 && storage.read(place, layout.len())? != layout {
                 return Err(redb::Error::Corrupted("its header is not that of a journal".to_owned()).into());
             }
+            // The reader would panic.
+            if storage.len()? > 0 && storage.len()? < length(&storage.read(REGIONS, 8)?) {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
             let mut database = database(storage)?;
             database.check_integrity()?;
             // What closing would write, while somebody can still be told that it does not go.
@@ -358,10 +371,6 @@ impl Journal {
                 Ok(meta) => meta,
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok((database, None)),
                 Err(error) => return Err(error.into()),
-            // The reader would panic.
-            if storage.len()? > 0 && storage.len()? < length(&storage.read(REGIONS, 8)?) {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
             };
             let header = meta.get(HEADER)?.map(|header| header.value().to_vec());
             Ok((database, header))
@@ -410,21 +419,6 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes a plan to a storage, which is empty. What it is comes last: without that it is no journal.
-    pub(crate) fn create_on(
-        storage: impl StorageBackend,
-        name: &str,
-        mut header: Header,
-        mut batches: Batches<'_>,
-    ) -> Result<Self, PlanError> {
-        let needed = Header::needed(header.codes.div_ceil(header.batch.max(1) as u64));
-        let failed = |error: Broken| PlanError::Journal(JournalError::from_redb(name, error).needing(needed));
-        let database = database(storage).map_err(failed)?;
-        let mut more = true;
-        while more {
-            let write = database.begin_write().map_err(|error| failed(error.into()))?;
-            {
-                let mut plan = write.open_table(PLAN).map_err(|error| failed(error.into()))?;
     /// A file for a plan: a new one, or what is left over of a plan that came to no end. `name` is that of the journal.
     fn begin(path: &Path, name: &str) -> Result<File, JournalError> {
         let io = |error: io::Error| JournalError::from_io(name, error, 0);
@@ -474,6 +468,21 @@ impl Journal {
         }
     }
 
+    /// Writes a plan to a storage, which is empty. What it is comes last: without that it is no journal.
+    pub(crate) fn create_on(
+        storage: impl StorageBackend,
+        name: &str,
+        mut header: Header,
+        mut batches: Batches<'_>,
+    ) -> Result<Self, PlanError> {
+        let needed = Header::needed(header.codes.div_ceil(header.batch.max(1) as u64));
+        let failed = |error: Broken| PlanError::Journal(JournalError::from_redb(name, error).needing(needed));
+        let database = database(storage).map_err(failed)?;
+        let mut more = true;
+        while more {
+            let write = database.begin_write().map_err(|error| failed(error.into()))?;
+            {
+                let mut plan = write.open_table(PLAN).map_err(|error| failed(error.into()))?;
                 let mut duplicates = write.open_table(DUPLICATES).map_err(|error| failed(error.into()))?;
                 write.open_table(PROGRESS).map_err(|error| failed(error.into()))?;
                 write.open_table(CODES).map_err(|error| failed(error.into()))?;
@@ -616,15 +625,6 @@ impl Journal {
     }
 }
 
-fn database(storage: impl StorageBackend) -> Result<Database, Broken> {
-    let mut builder = Database::builder();
-    Ok(builder.set_cache_size(CACHE).create_with_file_format_v3(true).create_with_backend(storage)?)
-}
-
-fn read_progress(text: Option<&[u8]>) -> Result<Progress, Broken> {
-    let Some(text) = text else { return Ok(Progress::default()) };
-    serde_json::from_slice(text).map_err(|error| corrupted(&error))
-}
 /// How long a file is at least that has so many whole regions, and so many pages in the last one.
 fn length(regions: &[u8]) -> u64 {
     let number =
@@ -779,6 +779,11 @@ pub enum JournalError {
         /// The file.
         name: String,
     },
+    /// Something else stands where a plan would be written.
+    InTheWay {
+        /// What stands there.
+        name: String,
+    },
     /// It was written by another version.
     Version {
         /// The journal.
@@ -817,11 +822,6 @@ pub enum JournalError {
         name: String,
         /// What the system says.
         error: io::Error,
-    /// Something else stands where a plan would be written.
-    InTheWay {
-        /// What stands there.
-        name: String,
-    },
     },
 }
 
@@ -873,6 +873,11 @@ impl fmt::Display for JournalError {
             Self::Foreign { name } => {
                 write!(f, "{name}: this file is no journal of an upload, and is left alone; name another one")
             }
+            Self::InTheWay { name } => write!(
+                f,
+                "{name}: the journal is to be written here first, and this is something else, which is left alone; move it \
+                 away, or name another journal"
+            ),
             Self::Version { name } => {
                 write!(f, "{name}: this journal was written by another version; finish it with that one")
             }
@@ -911,10 +916,5 @@ impl std::error::Error for JournalError {
             Self::Io { error, .. } => Some(error),
             _ => None,
         }
-            Self::InTheWay { name } => write!(
-                f,
-                "{name}: the journal is to be written here first, and this is something else, which is left alone; move it \
-                 away, or name another journal"
-            ),
     }
 }

@@ -202,6 +202,20 @@ fn what_stands_where_a_plan_is_written_first_is_left_alone_unless_it_is_left_ove
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_no_place_for_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, input) = (folder.path().join("j"), input(folder.path(), &codes(3)));
+    std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
+    let job = Fake::new(|_, _| None).uploader().job().clone();
+    let said = job.open(&input, &path).unwrap_err().to_string();
+    assert!(said.ends_with("j: is a link to a file that is not there; remove it"), "{said}");
+    let said = crate::Source::keep(&b"A\n"[..], &path, "stdin").unwrap_err().to_string();
+    assert!(said.ends_with("j: is a link to a file that is not there; remove it"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
 #[test]
 fn a_journal_that_may_only_be_read_is_to_be_copied() {
     for (kind, copied) in [
