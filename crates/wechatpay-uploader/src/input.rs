@@ -365,7 +365,7 @@ impl Reader {
 
     fn open_next(&mut self) -> Result<bool, InputError> {
         let Some(source) = self.input.sources.get(self.next) else { return Ok(false) };
-        let opened = Open::new(source, self.next, &self.input.format, self.hashing);
+        let opened = Open::new(source, self.next, &self.input.format, self.limits, self.hashing);
         let (open, note) = opened.map_err(|problem| InputError::unreadable(&source.name, problem))?;
         self.notes.extend(note.map(|note| format!("{}: {note}", source.name)));
         self.next += 1;
@@ -396,7 +396,13 @@ enum Read1 {
 }
 
 impl Open {
-    fn new(source: &Source, file: usize, format: &Format, hashing: bool) -> Result<(Self, Option<String>), String> {
+    fn new(
+        source: &Source,
+        file: usize,
+        format: &Format,
+        limits: Limits,
+        hashing: bool,
+    ) -> Result<(Self, Option<String>), String> {
         // Before it is opened: that alone would wait for whoever writes to a pipe.
         let kind = std::fs::metadata(&source.path).map_err(|error| format!("cannot be read: {error}"))?.file_type();
         if kind.is_dir() {
@@ -421,7 +427,7 @@ impl Open {
         }
         let body = match format {
             Format::Text => Body::Text(reader),
-            Format::Csv { column } => Body::csv(reader, column)?,
+            Format::Csv { column } => Body::csv(reader, column, limits)?,
         };
         Ok((Self { file: u16::try_from(file).unwrap_or(u16::MAX), line: 0, body }, note))
     }
@@ -460,7 +466,7 @@ impl Open {
 }
 
 impl Body {
-    fn csv(reader: BufReader<Raw>, column: &str) -> Result<Self, String> {
+    fn csv(reader: BufReader<Raw>, column: &str, limits: Limits) -> Result<Self, String> {
         let reader = Row::new(reader);
         let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(reader));
         let names = rows.byte_headers().map_err(bad_row)?.clone();
@@ -473,12 +479,33 @@ impl Body {
             return Err(format!("has more than one column called `{column}`; rename one of them"));
         }
         let Some(column) = here else {
+            if names.iter().any(|name| may_be_code(name, column, limits)) {
+                let (count, s) = (names.len(), if names.len() == 1 { "" } else { "s" });
+                return Err(format!(
+                    "has no column called `{column}`; its first row, of {count} field{s}, is not shown, for there may be \
+                     codes in it: is the row of names missing?"
+                ));
+            }
             let names: Vec<_> = names.iter().take(20).map(String::from_utf8_lossy).collect();
             let names = names.join("`, `");
             return Err(format!("has no column called `{column}`; its first row names `{names}`"));
         };
         Ok(Self::Csv { rows, row: csv::ByteRecord::new(), column, names: names.len() })
     }
+}
+
+/// Shortest word that is taken for a code though there is no digit in it.
+const LONG: usize = 8;
+
+/// Whether a field of the first row may be a code, or hold one, where a name was looked for: a message must not say it.
+fn may_be_code(field: &[u8], column: &str, limits: Limits) -> bool {
+    let (text, column) = (String::from_utf8_lossy(field), column.to_lowercase());
+    let mut words = text.split(|character| !limits.allows(character));
+    words.any(|word| {
+        // What is as good as the name that was asked for is likely to be the one that was meant.
+        let meant = column.len() > 2 && word.to_lowercase().contains(&column);
+        word.contains(|character: char| character.is_ascii_digit()) || word.len() >= LONG && !meant
+    })
 }
 
 /// What is wrong with the quotation marks of the row that was read last.

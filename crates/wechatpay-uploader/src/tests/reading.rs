@@ -146,6 +146,21 @@ fn columns_are_read_by_their_name() {
     assert_eq!(planned.codes, 3);
     assert_eq!(csv("code", "code\r\nA\r\nB\r\n").unwrap().codes, 2);
     says(csv("Code", "id,code\n1,A\n"), "f0: has no column called `Code`; its first row names `id`, `code`");
+    says(csv("code", "id,Coupon_Code\n1,A\n"), "its first row names `id`, `Coupon_Code`");
+    says(csv("code", "券码,编号\nA,1\n"), "its first row names `券码`, `编号`");
+    // No message says a code.
+    for (text, secret, count) in [
+        ("c0000000\nc0000001\n", "c0000000", "1 field"),
+        ("c0000000,张三\n", "c0", "2 fields"),
+        ("张三,qkzjxwvb\n", "qkz", "2 fields"),
+        ("QKZJ/XWVB,x,y\n", "QKZ", "3 fields"),
+        ("A1;2026\n", "A1", "1 field"),
+        ("note\tA-1\n", "A-1", "1 field"),
+    ] {
+        let said = csv("code", text).unwrap_err().to_string();
+        assert!(said.contains(count) && said.contains("is the row of names missing?"), "{said}");
+        assert!(!said.contains(secret), "{said}");
+    }
     says(csv("code", "code,code\nA,B\n"), "more than one column called `code`");
     says(csv("code", "id,code\n1\n"), "f0:2: the row ends before the column");
     says(csv("code", "id,code\n1,A\n2,\n"), "f0:3: the code is empty");
