@@ -172,13 +172,14 @@ impl<T: Transport> Uploader<T> {
     /// way is waited for. A run that is dropped leaves a journal that can be taken up as well.
     ///
     /// # Errors
-    /// The journal or the input cannot be used any more; calls that the server refuses or loses are no errors here.
+    /// The journal is of another job, or it or the input cannot be used any more; calls that the server refuses or loses are no errors here.
     pub async fn run(
         &self,
         journal: Journal,
         stop: impl Future<Output = ()> + Send,
         observe: impl Fn(&Event<'_>) + Send + Sync,
     ) -> Result<Finished, UploadError> {
+        self.job.check(&journal)?;
         let limits = self.job.endpoint.limits().map_err(UploadError::Unsupported)?;
         let (sender, inbox) = std::sync::mpsc::channel();
         let (outbox, told) = mpsc::unbounded();

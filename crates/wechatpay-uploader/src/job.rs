@@ -124,8 +124,13 @@ impl Job {
         Ok(journal)
     }
 
+    /// Refuses the journal of another upload.
+    pub(crate) fn check(&self, journal: &Journal) -> Result<(), JournalError> {
+        journal.check(&Header::new(self.endpoint.spec.id(), self.base_url.clone(), &self.mchid, &self.target))
+    }
+
     fn take_up(&self, journal: &mut Journal, input: &Input, limits: Limits) -> Result<(), UploadError> {
-        journal.check(&Header::new(self.endpoint.spec.id(), self.base_url.clone(), &self.mchid, &self.target))?;
+        self.check(journal)?;
         let (found, _) = digest_of(input, limits)?;
         let planned = &journal.header().digest;
         if *planned != found {

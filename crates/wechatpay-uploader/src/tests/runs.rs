@@ -240,6 +240,25 @@ fn batches_that_stop_a_run_stop_no_later_one_before_the_others_had_their_turn() 
 }
 
 #[test]
+fn an_uploader_takes_no_journal_of_another_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, path) = (input(folder.path(), &codes(10)), folder.path().join("journal"));
+    let fake = Fake::new(|_, _| None);
+    drop(fake.uploader().job().open(&input, &path).unwrap());
+    let target = |stock: &str| serde_json::Map::from_iter([("stock_id".to_owned(), json!(stock))]);
+    let clock = fake.clock.clone();
+    let other =
+        crate::Uploader::new(fake.client(), Endpoint::BUSIFAVOR, target("98065002"), move |time| clock.sleep(time));
+    let refused = |error: UploadError| {
+        assert!(matches!(error, UploadError::Journal(JournalError::Other { what: "target", .. })), "{error:?}");
+    };
+    let mut journal = Journal::open(&path).unwrap();
+    refused(futures_executor(other.verify(&mut journal)).unwrap_err());
+    refused(futures_executor(other.run(journal, std::future::pending(), |_: &Event<'_>| {})).map(drop).unwrap_err());
+    assert_eq!(fake.calls(), 0);
+}
+
+#[test]
 fn what_may_have_been_executed_stays_unknown_until_it_is_known() {
     let folder = tempfile::tempdir().unwrap();
     let codes = codes(600);
