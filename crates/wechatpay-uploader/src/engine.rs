@@ -41,8 +41,8 @@ pub struct Options {
     /// Most calls in a second. Default: what the documents say, else no end to it until WeChat Pay answers 429.
     pub rate: Option<f64>,
     /// How often a call is tried again; refusals for coming too soon do not count. Default: ten attempts within ten
-    /// minutes, half a second to half a minute apart. Where WeChat Pay asks for a pause that is longer than the
-    /// deadline, no further call begins.
+    /// minutes, half a second to half a minute apart. Where WeChat Pay asks for a pause that is as long as
+    /// the deadline, or longer, no further call begins.
     pub policy: RetryPolicy,
     /// How long a stock that is being created is waited for. Default ten minutes.
     pub creating: Duration,
@@ -554,7 +554,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
             if too_soon {
                 self.pace.refused(began);
                 if let Some(pause) = refusal.retry_after {
-                    if pause > policy.deadline {
+                    if pause >= policy.deadline {
                         return Next::Halt;
                     }
                     if self.pace.hold(pause) {

@@ -98,7 +98,7 @@ fn a_pause_that_wechat_pay_asks_for_is_told_and_one_that_is_too_long_ends_the_ru
     assert_eq!(told, [60, 300]);
     fake.holds(&codes);
 
-    for seconds in [601, 86_400, u64::MAX] {
+    for seconds in [600, 601, 86_400, u64::MAX] {
         let fake = Fake::new(move |call, _| (call == 3).then_some(Wrong::TooSoon(seconds)));
         let path = folder.path().join(seconds.to_string());
         let journal = fake.uploader().job().open(&input, &path).unwrap();
