@@ -240,6 +240,26 @@ fn batches_that_stop_a_run_stop_no_later_one_before_the_others_had_their_turn() 
 }
 
 #[test]
+fn an_upload_of_which_something_was_taken_is_patient_in_every_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(2_000);
+    let input = input(folder.path(), &codes);
+    let path = folder.path().join("journal");
+    let fake = Fake::new(|_, number| number.ends_with(['2', '5']).then_some(Wrong::Refused(400, "PARAM_ERROR")));
+    for calls in [10, 12, 14] {
+        let totals = run(&fake, &input, &path).journal.totals();
+        assert_eq!((fake.calls(), totals.batches_done, totals.batches_refused), (calls, 8, 2));
+    }
+    // Three in a row are enough to stop it.
+    let fake = Fake::new(|call, _| (call > 1).then_some(Wrong::Refused(400, "PARAM_ERROR")));
+    let path = folder.path().join("other");
+    drop(run(&fake, &input, &path));
+    let before = fake.calls();
+    drop(run(&fake, &input, &path));
+    assert_eq!(fake.calls(), before + 3);
+}
+
+#[test]
 fn an_uploader_takes_no_journal_of_another_job() {
     let folder = tempfile::tempdir().unwrap();
     let (input, path) = (input(folder.path(), &codes(10)), folder.path().join("journal"));
