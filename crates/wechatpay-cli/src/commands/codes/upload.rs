@@ -503,7 +503,6 @@ fn settled(totals: &Totals) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 mod tests {
     use super::*;
     use wechatpay_protocol::{TransportError, TransportErrorKind};
