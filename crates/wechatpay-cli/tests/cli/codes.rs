@@ -372,7 +372,7 @@ fn a_list_that_is_refused_leaves_the_upload_complete_and_says_so() {
     let id = stock(&sandbox, "MERCHANT_UPLOAD", "1");
     let file = sandbox.file("codes.txt", lines(300));
     let upload = ["codes", "upload", "--verify", "--stock-id", &id, file.to_str().unwrap()];
-    says(&sandbox.run(&upload), 1, "every code is uploaded, and only the comparison with the list failed");
+    says(&sandbox.run(&upload), 1, "the upload is complete, and only the comparison with the list failed");
     says(&sandbox.run(&upload), 0, "300 of this input");
 }
 

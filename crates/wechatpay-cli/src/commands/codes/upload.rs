@@ -25,7 +25,7 @@ use wechatpay_uploader::{
 const BEAT: Duration = Duration::from_secs(1);
 /// What to do where the list could not be read: it is told where nothing else is to be said of the upload.
 const ONLY_COMPARED: &str =
-    "every code is uploaded, and only the comparison with the list failed; run the same line again to compare";
+    "the upload is complete, and only the comparison with the list failed; run the same line again to compare";
 /// Shortest pause that people are told of.
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
