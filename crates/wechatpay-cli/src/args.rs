@@ -56,7 +56,7 @@ printed, and with which offset to go on.
 
 With --json a failure is {\"error\": {…}} on stdout, or on stderr if stdout fails:
   kind           usage, config, input, invalid, signing, transport, pending, refused,
-                 unverified, decode, local, interrupted
+                 unverified, decode, local, interrupted; of `codes upload` also unclear, missing
   message        what happened, for people
   operation      id, or method and path, without the values that may be in it
   problems       of the configuration: everything that is missing or wrong
@@ -75,7 +75,8 @@ With --json a failure is {\"error\": {…}} on stdout, or on stderr if stdout fa
   remedy         the documented advice, where there is no doubt which applies
   remedies       every documented row that fits: message, meaning, remedy
   printed        of --all: how many items were printed before it
-  unknown        of `codes upload`: how many codes nobody knows the outcome of; then the exit code is not 1
+  unknown        of `codes upload`: how many codes are in doubt (unknown, unclear, or answered as uploaded and not
+                 listed); then the exit code is not 1
   next           what to do now";
 
 /// Calls the WeChat Pay v3 coupon APIs, looks operations up, and runs a local WeChat Pay to try them against.
@@ -340,8 +341,8 @@ is read for --verify, the first one ends it.
 With --json each event is a line: plan, progress (once a second at most), batch (refused, unknown, or answered oddly),
 retry, waiting, verification, summary. In summary, codes = uploaded + existed + refused + unclear + unknown + not_sent.
 
-Exit codes: 0 all codes are there · 1 some were refused · 2 the input or the command line is wrong, nothing was sent ·
-3 the outcome of some is unknown: run it again, with --verify where answers leave codes out · 4 an answer cannot be
+Exit codes: 0 all codes are there · 1 some were refused, or only the list for --verify was · 2 the input or the command line is wrong, nothing was sent ·
+3 some are in doubt: run it again, with --verify where answers leave codes out · 4 an answer cannot be
 verified or read: run it again · 5 journal or disk · 130, 143 interrupted: run it again")]
 pub(crate) struct CodesUpload {
     /// Stock that takes the codes

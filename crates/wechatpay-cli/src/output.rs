@@ -53,7 +53,7 @@ pub(crate) enum Failure {
     Local(String),
     /// Something came that is not taken: certificates, or a notification.
     Rejected(Box<Rejection>),
-    /// A list was not read to its end, or an upload not done to its end, which leaves so many codes unknown.
+    /// A list was not read to its end, or an upload not done to its end, which leaves so many codes in doubt.
     Stopped { by: Box<Failure>, printed: Option<usize>, unknown: u64, resume: Option<String> },
     /// Somebody asked the command to stop.
     Interrupted { operation: Operation, signal: Signal, under_way: bool },
@@ -157,7 +157,7 @@ impl Failure {
             Self::Call { operation, error } => call_message(operation, error),
             Self::Rejected(rejection) => rejection.message.clone(),
             Self::Stopped { by, unknown: unknown @ 1.., .. } => {
-                format!("{}\n  the outcome of {unknown} codes is unknown", by.message())
+                format!("{}\n  {unknown} codes are in doubt", by.message())
             }
             Self::Stopped { by, printed: None, .. } => by.message(),
             Self::Stopped { by, printed: Some(printed), .. } => {

@@ -26,7 +26,7 @@ use wechatpay_protocol::{
     TransportErrorKind,
 };
 
-/// Batches that may fail one after the other before the upload stops, once one has succeeded.
+/// Batches that may fail one after the other before a run stops, once one of the upload has succeeded.
 const PATIENCE: u32 = 3;
 /// Pause before a stock is asked again whether it takes codes yet; it doubles up to the longest.
 const CREATING_PAUSE: Duration = Duration::from_secs(15);
@@ -41,8 +41,8 @@ pub struct Options {
     /// Most calls in a second. Default: what the documents say, else no end to it until WeChat Pay answers 429.
     pub rate: Option<f64>,
     /// How often a call is tried again; refusals for coming too soon do not count. Default: ten attempts within ten
-    /// minutes, half a second to half a minute apart. Where WeChat Pay asks for a pause that is longer than the
-    /// deadline, no further call begins.
+    /// minutes, half a second to half a minute apart. Where WeChat Pay asks for a pause that is as long as
+    /// the deadline, or longer, no further call begins.
     pub policy: RetryPolicy,
     /// How long a stock that is being created is waited for. Default ten minutes.
     pub creating: Duration,
@@ -172,13 +172,14 @@ impl<T: Transport> Uploader<T> {
     /// way is waited for. A run that is dropped leaves a journal that can be taken up as well.
     ///
     /// # Errors
-    /// The journal or the input cannot be used any more; calls that the server refuses or loses are no errors here.
+    /// The journal is of another job, or it or the input cannot be used any more; calls that the server refuses or loses are no errors here.
     pub async fn run(
         &self,
         journal: Journal,
         stop: impl Future<Output = ()> + Send,
         observe: impl Fn(&Event<'_>) + Send + Sync,
     ) -> Result<Finished, UploadError> {
+        self.job.check(&journal)?;
         let limits = self.job.endpoint.limits().map_err(UploadError::Unsupported)?;
         let (sender, inbox) = std::sync::mpsc::channel();
         let (outbox, told) = mpsc::unbounded();
@@ -245,7 +246,7 @@ struct Run<'a, T, F> {
     exhausted: bool,
     /// Whether a call of this run was answered with success: until then there is one at a time.
     confirmed: bool,
-    /// Batches that failed since one succeeded.
+    /// Batches of this run that failed since one succeeded.
     setbacks: u32,
     interrupted: bool,
     last: Option<Error>,
@@ -390,7 +391,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Run<'_, T, F> {
             self.setbacks = 0;
         } else if !stopped {
             self.setbacks += 1;
-            if halts || self.setbacks >= if self.confirmed { PATIENCE } else { 1 } {
+            if halts || self.setbacks >= if self.totals.batches_done > 0 { PATIENCE } else { 1 } {
                 self.halt = None;
             }
         }
@@ -553,7 +554,7 @@ impl<T: Transport, F: Fn(&Event<'_>) + Send + Sync> Calls<'_, T, F> {
             if too_soon {
                 self.pace.refused(began);
                 if let Some(pause) = refusal.retry_after {
-                    if pause > policy.deadline {
+                    if pause >= policy.deadline {
                         return Next::Halt;
                     }
                     if self.pace.hold(pause) {

@@ -4,6 +4,7 @@ use crate::input::InputError;
 use crate::journal::JournalError;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use wechatpay_protocol::Error;
 
 /// Why an upload does not take place, or not to its end. What was done until then is in the journal.
@@ -29,6 +30,15 @@ pub enum UploadError {
     Thread(io::Error),
     /// Reading back what was uploaded failed.
     Listing(Error),
+    /// What a stream held is not used, and it cannot be read again; nothing was sent.
+    Kept {
+        /// Why it is not used.
+        error: Box<UploadError>,
+        /// What messages call the stream.
+        name: String,
+        /// The file that holds all of it.
+        path: PathBuf,
+    },
     /// What was read back could not be compared with the input: temporary files could not be written or read.
     Comparing {
         /// What the system says.
@@ -52,6 +62,9 @@ impl fmt::Display for UploadError {
             Self::Invalid(error) => error.fmt(f),
             Self::Unsupported(what) => f.write_str(what),
             Self::Thread(error) => write!(f, "a thread cannot be started: {error}"),
+            Self::Kept { error, name, path } => {
+                write!(f, "{error}\n  what {name} held is in {}: name that file as the input", path.display())
+            }
             Self::Listing(error) => write!(f, "what was uploaded cannot be listed: {error}"),
             Self::Comparing { error, spilled } => write!(
                 f,
@@ -70,6 +83,7 @@ impl std::error::Error for UploadError {
             Self::Journal(error) => Some(error),
             Self::Sort { error, .. } | Self::Comparing { error, .. } | Self::Thread(error) => Some(error),
             Self::Invalid(error) | Self::Listing(error) => Some(error),
+            Self::Kept { error, .. } => Some(error),
             Self::Unsupported(_) => None,
         }
     }

@@ -137,6 +137,9 @@ pub enum Fault {
     },
     /// A quotation mark in this row is not closed up to the end of the file.
     OpenQuote,
+    /// Behind a field in quotation marks stands something else than a comma or the end of the line: one of its quotation
+    /// marks is no end, and what it holds may be rows of their own.
+    ClosedQuote,
 }
 
 impl fmt::Display for Fault {
@@ -161,6 +164,10 @@ impl fmt::Display for Fault {
                 )
             }
             Self::OpenQuote => f.write_str("a quotation mark is not closed, up to the end of the file"),
+            Self::ClosedQuote => f.write_str(
+                "text behind the closing quotation mark of a field; a quotation mark inside of such a field is written \
+                 twice",
+            ),
         }
     }
 }
@@ -358,7 +365,7 @@ impl Reader {
 
     fn open_next(&mut self) -> Result<bool, InputError> {
         let Some(source) = self.input.sources.get(self.next) else { return Ok(false) };
-        let opened = Open::new(source, self.next, &self.input.format, self.hashing);
+        let opened = Open::new(source, self.next, &self.input.format, self.limits, self.hashing);
         let (open, note) = opened.map_err(|problem| InputError::unreadable(&source.name, problem))?;
         self.notes.extend(note.map(|note| format!("{}: {note}", source.name)));
         self.next += 1;
@@ -389,7 +396,13 @@ enum Read1 {
 }
 
 impl Open {
-    fn new(source: &Source, file: usize, format: &Format, hashing: bool) -> Result<(Self, Option<String>), String> {
+    fn new(
+        source: &Source,
+        file: usize,
+        format: &Format,
+        limits: Limits,
+        hashing: bool,
+    ) -> Result<(Self, Option<String>), String> {
         // Before it is opened: that alone would wait for whoever writes to a pipe.
         let kind = std::fs::metadata(&source.path).map_err(|error| format!("cannot be read: {error}"))?.file_type();
         if kind.is_dir() {
@@ -414,7 +427,7 @@ impl Open {
         }
         let body = match format {
             Format::Text => Body::Text(reader),
-            Format::Csv { column } => Body::csv(reader, column)?,
+            Format::Csv { column } => Body::csv(reader, column, limits)?,
         };
         Ok((Self { file: u16::try_from(file).unwrap_or(u16::MAX), line: 0, body }, note))
     }
@@ -437,8 +450,8 @@ impl Open {
                     return Ok(Read1::End);
                 }
                 self.line = rows.get_ref().line;
-                if is_open(rows) {
-                    return Ok(Read1::Code(Some(Fault::OpenQuote)));
+                if let Some(fault) = misquoted(rows) {
+                    return Ok(Read1::Code(Some(fault)));
                 }
                 let Some(field) = row.get(*column) else { return Ok(Read1::Code(Some(Fault::NoField))) };
                 if row.len() != *names {
@@ -453,12 +466,12 @@ impl Open {
 }
 
 impl Body {
-    fn csv(reader: BufReader<Raw>, column: &str) -> Result<Self, String> {
+    fn csv(reader: BufReader<Raw>, column: &str, limits: Limits) -> Result<Self, String> {
         let reader = Row::new(reader);
         let mut rows = Box::new(csv::ReaderBuilder::new().flexible(true).buffer_capacity(BUFFER).from_reader(reader));
         let names = rows.byte_headers().map_err(bad_row)?.clone();
-        if is_open(&rows) {
-            return Err(format!("line {}: {}", rows.get_ref().line, Fault::OpenQuote));
+        if let Some(fault) = misquoted(&rows) {
+            return Err(format!("line {}: {fault}", rows.get_ref().line));
         }
         let mut found = names.iter().enumerate().filter(|(_, name)| *name == column.as_bytes());
         let here = found.next().map(|(at, _)| at);
@@ -466,6 +479,13 @@ impl Body {
             return Err(format!("has more than one column called `{column}`; rename one of them"));
         }
         let Some(column) = here else {
+            if names.iter().any(|name| may_be_code(name, column, limits)) {
+                let (count, s) = (names.len(), if names.len() == 1 { "" } else { "s" });
+                return Err(format!(
+                    "has no column called `{column}`; its first row, of {count} field{s}, is not shown, for there may be \
+                     codes in it: is the row of names missing?"
+                ));
+            }
             let names: Vec<_> = names.iter().take(20).map(String::from_utf8_lossy).collect();
             let names = names.join("`, `");
             return Err(format!("has no column called `{column}`; its first row names `{names}`"));
@@ -474,10 +494,26 @@ impl Body {
     }
 }
 
-/// Whether the row that was read last is open: its quotation mark made text of both line ends behind the file.
-fn is_open(rows: &csv::Reader<Row>) -> bool {
-    let Row { bytes, line, .. } = rows.get_ref();
-    *line > 0 && rows.position().byte() > bytes + 1
+/// Shortest word that is taken for a code though there is no digit in it.
+const LONG: usize = 8;
+
+/// Whether a field of the first row may be a code, or hold one, where a name was looked for: a message must not say it.
+fn may_be_code(field: &[u8], column: &str, limits: Limits) -> bool {
+    let (text, column) = (String::from_utf8_lossy(field), column.to_lowercase());
+    let mut words = text.split(|character| !limits.allows(character));
+    words.any(|word| {
+        // What is as good as the name that was asked for is likely to be the one that was meant.
+        let meant = column.len() > 2 && word.to_lowercase().contains(&column);
+        word.contains(|character: char| character.is_ascii_digit()) || word.len() >= LONG && !meant
+    })
+}
+
+/// What is wrong with the quotation marks of the row that was read last.
+fn misquoted(rows: &csv::Reader<Row>) -> Option<Fault> {
+    let Row { bytes, line, behind, .. } = rows.get_ref();
+    // It is open where its quotation mark made text of both line ends behind the file.
+    let open = *line > 0 && rows.position().byte() > bytes + 1;
+    if open { Some(Fault::OpenQuote) } else { behind.then_some(Fault::ClosedQuote) }
 }
 
 fn unreadable(error: io::Error) -> String {
@@ -661,9 +697,34 @@ impl Read for Hashed {
 /// part of a row only where a quotation mark is open.
 const END: &[u8] = b"\n\n";
 
+/// Where the parser of CSV is in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    /// Where a field begins.
+    Start,
+    /// In a field without quotation marks around it: inside of it they are characters like others.
+    Plain,
+    /// In a field with quotation marks around it.
+    Quoted,
+    /// Behind a quotation mark in such a field: its end, or the first of two that stand for one.
+    Closed,
+}
+
+impl Quotes {
+    /// Behind one more byte.
+    fn after(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Self::Closed,
+            (Self::Quoted, _) | (Self::Closed | Self::Start, b'"') => Self::Quoted,
+            (_, b',' | b'\n' | b'\r') => Self::Start,
+            _ => Self::Plain,
+        }
+    }
+}
+
 /// Gives bytes to the parser of CSV, and no more of them than one row may have: a line at a time, so that the parser is not
 /// ahead of its row, and it is known on which line that began. It would not count empty lines, nor those that end with a
-/// carriage return.
+/// carriage return. It would also make one field of what stands in quotation marks and of what stands behind them.
 struct Row {
     inner: BufReader<Raw>,
     /// Bytes of the file so far.
@@ -676,18 +737,22 @@ struct Row {
     began: u64,
     /// Line of the row; 0 until it is known.
     line: u64,
+    quotes: Quotes,
+    /// Whether text stands behind a closing quotation mark of the row.
+    behind: bool,
     /// What is left of the end.
     end: &'static [u8],
 }
 
 impl Row {
     fn new(inner: BufReader<Raw>) -> Self {
-        Self { inner, bytes: 0, last: b'\n', lines: 0, began: 0, line: 0, end: END }
+        let (last, quotes, end) = (b'\n', Quotes::Start, END);
+        Self { inner, bytes: 0, last, lines: 0, began: 0, line: 0, quotes, behind: false, end }
     }
 
     /// Another row begins.
     fn begin(&mut self) {
-        (self.began, self.line) = (self.bytes, 0);
+        (self.began, self.line, self.behind) = (self.bytes, 0, false);
     }
 }
 
@@ -710,6 +775,11 @@ impl Read for Row {
         }
         if self.line == 0 && !ends(first) {
             self.line = self.lines;
+        }
+        for byte in piece {
+            let after = self.quotes.after(*byte);
+            self.behind |= (self.quotes, after) == (Quotes::Closed, Quotes::Plain);
+            self.quotes = after;
         }
         self.last = *last;
         self.bytes += piece.len() as u64;

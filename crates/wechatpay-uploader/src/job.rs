@@ -92,21 +92,15 @@ impl Job {
     /// See [`UploadError`].
     pub fn open(&self, input: &Input, path: &Path) -> Result<Journal, UploadError> {
         let limits = self.limits()?;
-        match path.try_exists() {
-            Ok(true) => {
-                let mut journal = Journal::open(path)?;
-                self.take_up(&mut journal, input, limits)?;
-                Ok(journal)
-            }
-            Ok(false) => {
-                let header = |survey: &crate::plan::Survey| self.header(input, survey, limits);
-                let survey = survey(input, limits, folder(path))?;
-                let header = header(&survey)?;
-                check_room(path, &header)?;
-                Ok(Journal::create(path, header, survey.batches(input, limits)?)?)
-            }
-            Err(error) => Err(JournalError::Io { name: path.display().to_string(), error }.into()),
+        if Journal::is_there(path)? {
+            let mut journal = Journal::open(path)?;
+            self.take_up(&mut journal, input, limits)?;
+            return Ok(journal);
         }
+        let survey = survey(input, limits, folder(path))?;
+        let header = self.header(input, &survey, limits)?;
+        check_room(path, &header)?;
+        Ok(Journal::create(path, header, survey.batches(input, limits)?)?)
     }
 
     /// Plans the input and creates the journal on an empty storage of your own; `name` is for messages.
@@ -130,8 +124,13 @@ impl Job {
         Ok(journal)
     }
 
+    /// Refuses the journal of another upload.
+    pub(crate) fn check(&self, journal: &Journal) -> Result<(), JournalError> {
+        journal.check(&Header::new(self.endpoint.spec.id(), self.base_url.clone(), &self.mchid, &self.target))
+    }
+
     fn take_up(&self, journal: &mut Journal, input: &Input, limits: Limits) -> Result<(), UploadError> {
-        journal.check(&Header::new(self.endpoint.spec.id(), self.base_url.clone(), &self.mchid, &self.target))?;
+        self.check(journal)?;
         let (found, _) = digest_of(input, limits)?;
         let planned = &journal.header().digest;
         if *planned != found {

@@ -40,6 +40,8 @@ const MAGIC: &[u8] = b"redb";
 /// Where the header of a redb file says how long pages and regions are, and what it says in every journal. No checksum is over
 /// it, and redb believes it: a flipped bit there asks for gigabytes, or panics when the file is closed.
 const LAYOUT: (u64, [u8; 12]) = (12, [0, 16, 0, 0, 130, 0, 0, 0, 0, 0, 16, 0]);
+/// Where behind it the number of whole regions stands, and that of the pages in the last one, which is none.
+const REGIONS: u64 = 24;
 
 /// What an upload is: facts that do not change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -322,7 +324,7 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let name = path.display().to_string();
         let io = |error: io::Error| JournalError::Io { name: name.clone(), error };
-        let mut file = File::options().read(true).write(true).open(path).map_err(io)?;
+        let mut file = File::options().read(true).write(true).open(path).map_err(unwritable).map_err(io)?;
         let mut magic = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(io)?;
         if magic != MAGIC {
@@ -330,6 +332,15 @@ impl Journal {
         }
         let backend = FileBackend::new(file).map_err(|error| JournalError::from_redb(&name, error.into()))?;
         Self::open_on(backend, &name, Some(path.to_owned()))
+    }
+
+    /// Whether something is at this path.
+    pub(crate) fn is_there(path: &Path) -> Result<bool, JournalError> {
+        let there = path.try_exists().and_then(|there| match std::fs::symlink_metadata(path) {
+            Ok(_) if !there => Err(io::Error::other("is a link to a file that is not there; remove it")),
+            _ => Ok(there),
+        });
+        there.map_err(|error| JournalError::Io { name: path.display().to_string(), error })
     }
 
     /// Opens a journal on a storage of your own; `name` is for messages.
@@ -346,6 +357,10 @@ impl Journal {
             let (place, layout) = LAYOUT;
             if storage.len()? > 0 && storage.read(place, layout.len())? != layout {
                 return Err(redb::Error::Corrupted("its header is not that of a journal".to_owned()).into());
+            }
+            // The reader would panic.
+            if storage.len()? > 0 && storage.len()? < length(&storage.read(REGIONS, 8)?) {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
             let mut database = database(storage)?;
             database.check_integrity()?;
@@ -383,11 +398,7 @@ impl Journal {
         let name = path.display().to_string();
         let io = |error: io::Error| JournalError::from_io(&name, error, 0);
         let partial = with_suffix(path, ".partial");
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&partial).map_err(io)?;
+        let file = Self::begin(&partial, &name)?;
         let handle = file.try_clone().map_err(io)?;
         let backend = FileBackend::new(file).map_err(|error| JournalError::from_redb(&name, error.into()))?;
         // Who had the lock until now may have ended with a journal, and this file be it.
@@ -406,6 +417,55 @@ impl Journal {
         File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(io)?;
         journal.path = Some(path.to_owned());
         Ok(journal)
+    }
+
+    /// A file for a plan: a new one, or what is left over of a plan that came to no end. `name` is that of the journal.
+    fn begin(path: &Path, name: &str) -> Result<File, JournalError> {
+        let io = |error: io::Error| JournalError::from_io(name, error, 0);
+        let mut options = File::options();
+        options.read(true).write(true);
+        let mut new = options.clone();
+        new.create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut new, 0o600);
+        match new.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map_err(io),
+        }
+        let in_the_way = || JournalError::InTheWay { name: path.display().to_string() };
+        if !std::fs::symlink_metadata(path).map_err(io)?.is_file() {
+            return Err(in_the_way());
+        }
+        let file = options.open(path).map_err(io)?;
+        if !Self::is_left_over(file.try_clone().map_err(io)?, name)? {
+            return Err(in_the_way());
+        }
+        #[cfg(unix)]
+        file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io)?;
+        Ok(file)
+    }
+
+    /// Whether a file is a plan that came to no end, so that nothing was sent from it; one that is empty holds nothing to be
+    /// lost.
+    fn is_left_over(file: File, name: &str) -> Result<bool, JournalError> {
+        let redb = |error: Broken| JournalError::from_redb(name, error);
+        let backend = FileBackend::new(file).map_err(|error| redb(error.into()))?;
+        let (place, layout) = LAYOUT;
+        let length = backend.len().map_err(|error| redb(error.into()))?;
+        if length < place + layout.len() as u64 {
+            return Ok(length == 0);
+        }
+        let head = backend.read(0, MAGIC.len()).map_err(|error| redb(error.into()))?;
+        match backend.read(place, layout.len()).map_err(|error| redb(error.into()))? {
+            // The layout is written before the magic.
+            found if found == layout && head == [0; MAGIC.len()] => Ok(true),
+            found if found == layout && head == MAGIC => match Self::open_on(backend, name, None) {
+                Err(JournalError::Foreign { .. }) => Ok(true),
+                Ok(_) | Err(JournalError::Damaged { .. } | JournalError::Version { .. }) => Ok(false),
+                Err(error) => Err(error),
+            },
+            _ => Ok(false),
+        }
     }
 
     /// Writes a plan to a storage, which is empty. What it is comes last: without that it is no journal.
@@ -565,9 +625,32 @@ impl Journal {
     }
 }
 
+/// How long a file is at least that has so many whole regions, and so many pages in the last one.
+fn length(regions: &[u8]) -> u64 {
+    let number =
+        |bytes: Option<&[u8]>| bytes.into_iter().flatten().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let (whole, last) = (number(regions.get(..4)), number(regions.get(4..)));
+    // Pages as long, and as many of them, as `LAYOUT` says.
+    let (page, head, most) = (4096, 130, 0x10_0000);
+    let last = if last > 0 || whole == 0 { head + last } else { 0 };
+    page * (1 + whole * (head + most) + last)
+}
+
 fn database(storage: impl StorageBackend) -> Result<Database, Broken> {
     let mut builder = Database::builder();
     Ok(builder.set_cache_size(CACHE).create_with_file_format_v3(true).create_with_backend(storage)?)
+}
+
+/// What to do where a file cannot be opened for writing.
+pub(crate) fn unwritable(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ (io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            let advice =
+                "a journal is opened for writing, whatever is asked of it: copy it to a place where you may write";
+            io::Error::new(kind, format!("{error}; {advice}"))
+        }
+        _ => error,
+    }
 }
 
 fn read_progress(text: Option<&[u8]>) -> Result<Progress, Broken> {
@@ -696,6 +779,11 @@ pub enum JournalError {
         /// The file.
         name: String,
     },
+    /// Something else stands where a plan would be written.
+    InTheWay {
+        /// What stands there.
+        name: String,
+    },
     /// It was written by another version.
     Version {
         /// The journal.
@@ -785,6 +873,11 @@ impl fmt::Display for JournalError {
             Self::Foreign { name } => {
                 write!(f, "{name}: this file is no journal of an upload, and is left alone; name another one")
             }
+            Self::InTheWay { name } => write!(
+                f,
+                "{name}: the journal is to be written here first, and this is something else, which is left alone; move it \
+                 away, or name another journal"
+            ),
             Self::Version { name } => {
                 write!(f, "{name}: this journal was written by another version; finish it with that one")
             }

@@ -1,15 +1,17 @@
 //! The thread that owns journal and input. It gives batches only after they are marked on the disk as being sent.
 //!
 //! Batches come when they are asked for, so memory does not grow with the input; what became of them is committed
-//! together with the next marks, so the disk is synced once for many calls.
+//! together with the next marks, so the disk is synced once for many calls. Those that were never sent come first: one
+//! that never succeeds keeps no other from being sent.
 
 use crate::codes::Codes;
 use crate::endpoint::Limits;
 use crate::error::UploadError;
 use crate::input::Input;
 use crate::journal::{Journal, JournalError, Outcome, Progress, State, View};
-use crate::plan::{Batches, Numbers, PlanError, gather};
+use crate::plan::{Batches, Gathered, Numbers, PlanError, gather};
 use futures::channel::mpsc::UnboundedSender;
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,10 +77,10 @@ impl Keeper {
 
     fn work(&mut self) -> Result<(), UploadError> {
         let view = self.journal.view();
-        let mut batches = Batches::new(&self.input, self.limits, self.journal.header().batch, view.duplicates())?;
-        let numbers = Numbers::with_prefix(&self.journal.header().numbers);
+        let mut reading = self.begin(&view)?;
+        let mut again = Again::default();
         while let Some((wanted, outcomes)) = self.collect() {
-            let given = self.give(wanted, &view, &mut batches, &numbers);
+            let given = self.give(wanted, &view, &mut reading, &mut again);
             let reserved: Vec<_> = given.iter().flatten().map(|batch| batch.index).collect();
             self.journal.commit(&reserved, &outcomes)?;
             // Whoever is gone wants nothing. Where there is nothing to give, what is under way comes to its end all the
@@ -92,32 +94,67 @@ impl Keeper {
         Ok(())
     }
 
-    /// Reads on to the next batches that are not done.
+    /// Begins to read the input.
+    fn begin(&self, view: &View) -> Result<Batches<'static>, PlanError> {
+        Batches::new(&self.input, self.limits, self.journal.header().batch, view.duplicates())
+    }
+
+    /// The next batches that are to be sent.
     fn give(
         &self,
         wanted: usize,
         view: &View,
-        batches: &mut Batches<'_>,
-        numbers: &Numbers,
+        reading: &mut Batches<'static>,
+        again: &mut Again,
     ) -> Result<Vec<Batch>, UploadError> {
+        let numbers = Numbers::with_prefix(&self.journal.header().numbers);
         let mut given = Vec::with_capacity(wanted);
         while given.len() < wanted
-            && let Some(gathered) = gather(batches, |_, _| Ok(()))?
+            && let Some((gathered, before)) = self.next(view, reading, again)?
         {
-            let before = view.progress(gathered.index)?;
-            if before.state == State::Done {
-                continue;
-            }
             if !view.planned(&gathered)? {
                 return Err(JournalError::ChangedMeanwhile.into());
             }
             let number = numbers.of(gathered.index);
             given.push(Batch { index: gathered.index, number, codes: gathered.codes, before: resumed(before) });
         }
-        if given.len() < wanted && batches.codes() != self.journal.header().codes {
-            return Err(JournalError::ChangedMeanwhile.into());
-        }
         Ok(given)
+    }
+
+    /// Reads on to the next batch that was never sent; after the last of them, to the next one that is sent again.
+    fn next(
+        &self,
+        view: &View,
+        reading: &mut Batches<'static>,
+        again: &mut Again,
+    ) -> Result<Option<(Gathered, Progress)>, UploadError> {
+        while !again.begun {
+            let Some(gathered) = gather(reading, |_, _| Ok(()))? else {
+                if reading.codes() != self.journal.header().codes {
+                    return Err(JournalError::ChangedMeanwhile.into());
+                }
+                again.begin();
+                break;
+            };
+            let before = view.progress(gathered.index)?;
+            match before.state {
+                State::Done => {}
+                State::Planned if before.attempts == 0 => return Ok(Some((gathered, before))),
+                _ => again.batches.push_back((gathered.index, before.attempts)),
+            }
+        }
+        let Some((index, _)) = again.batches.pop_front() else { return Ok(None) };
+        if again.last.is_none_or(|last| index < last) {
+            *reading = self.begin(view)?;
+        }
+        again.last = Some(index);
+        while let Some(gathered) = gather(reading, |_, _| Ok(()))? {
+            if gathered.index == index {
+                let before = view.progress(index)?;
+                return Ok(Some((gathered, before)));
+            }
+        }
+        Err(JournalError::ChangedMeanwhile.into())
     }
 
     /// Waits until batches are wanted, or for a while, and takes along what became of others; `None` once nobody can ask
@@ -129,6 +166,27 @@ impl Keeper {
         let outcomes = self.outcomes.take();
         let over = asked == Err(RecvTimeoutError::Disconnected) && outcomes.is_empty();
         (!over).then_some((wanted, outcomes))
+    }
+}
+
+/// Batches that an earlier run has sent, or marked, and that are not done.
+#[derive(Default)]
+struct Again {
+    /// Each with its calls so far. In the order of the input, until it is their turn.
+    batches: VecDeque<(u64, u32)>,
+    /// Whether it is their turn: every other one was given.
+    begun: bool,
+    /// The one that was given last.
+    last: Option<u64>,
+}
+
+impl Again {
+    /// It is their turn. The one with the fewest calls comes first, and those before it last: where a run stops at some that
+    /// fail again, the next one begins behind them.
+    fn begin(&mut self) {
+        self.begun = true;
+        let fewest = (0..).zip(&self.batches).min_by_key(|(_, (_, attempts))| *attempts).map_or(0, |(at, _)| at);
+        self.batches.rotate_left(fewest);
     }
 }
 

@@ -43,7 +43,7 @@
 //!   answer does not fit its request is reported and never fatal; a batch whose answer names none of its codes counts as
 //!   not answered, and is sent again.
 //! * **The pace is found.** 429 cuts the rate, time without one lets it grow, `Retry-After` is obeyed, and ends
-//!   the run where it is longer than a call may take; a limit of one's own is never exceeded. A stock that is still being
+//!   the run where it is as long as a call may take; a limit of one's own is never exceeded. A stock that is still being
 //!   created is waited for, and asked by one call at a time.
 //!
 //! Which operation takes the codes is [data](Endpoint); its limits come from its description.

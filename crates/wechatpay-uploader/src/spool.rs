@@ -33,14 +33,19 @@ impl Source {
     /// which nothing was sent.
     ///
     /// # Errors
-    /// The stream cannot be read, or the file not be written. The stream holds something else than the journal has
-    /// planned, or than the file. The journal cannot be used, or somebody else has it open.
+    /// The journal cannot be used, or somebody else has it open: nothing is read then. Where that turns out after the stream
+    /// has ended, the error names the file that holds it. The stream cannot be read, or the file not be written. The stream
+    /// holds something else than the journal has planned, or than the file.
     pub fn keep(stream: impl Read, journal: &Path, name: &str) -> Result<Self, UploadError> {
         let path = with_suffix(journal, ".input");
         // The report shall find it from anywhere.
         let path = std::path::absolute(&path).unwrap_or(path);
         let source = Self { path, name: name.to_owned() };
         source.check()?;
+        // A stream can be read once: nothing of it is, where that is known to be in vain.
+        if Journal::is_there(journal)? {
+            drop(Journal::open(journal)?);
+        }
         let path = &source.path;
         let failed = |error: io::Error| unwritable(path, &error);
         let mut spooled = if path.exists() { None } else { Some(beside(path).map_err(failed)?) };
@@ -48,12 +53,13 @@ impl Source {
             Some(file) => copy(stream, name, file, path)?,
             None => copy(stream, name, &mut io::sink(), path)?,
         };
-        if journal.exists() {
-            Journal::open(journal)?.header().check_file(&found)?;
-        }
-        let put = match spooled {
-            Some(spooled) => put(spooled, path).map_err(failed)?,
-            None => false,
+        let opened = Journal::is_there(journal).and_then(|there| there.then(|| Journal::open(journal)).transpose());
+        let put = match (opened, spooled) {
+            (Err(error), Some(spooled)) => return Err(kept(spooled, name, error.into())),
+            (opened, spooled) => {
+                opened?.map_or(Ok(()), |journal| journal.header().check_file(&found))?;
+                spooled.map_or(Ok(false), |spooled| put(spooled, name, path))?
+            }
         };
         if !put && digest_of(path)? != found {
             let problem = format!(
@@ -74,15 +80,27 @@ fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 /// Gives a file its name; `false` if that was taken meanwhile.
-fn put(file: tempfile::NamedTempFile, path: &Path) -> io::Result<bool> {
-    file.as_file().sync_all()?;
+fn put(file: tempfile::NamedTempFile, name: &str, path: &Path) -> Result<bool, UploadError> {
+    let failed = |error: io::Error| unwritable(path, &error).into();
+    if let Err(error) = file.as_file().sync_all() {
+        return Err(kept(file, name, failed(error)));
+    }
     match file.persist_noclobber(path) {
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-        persisted => persisted?,
-    };
+        Err(error) => return Err(kept(error.file, name, failed(error.error))),
+        Ok(_) => {}
+    }
     #[cfg(unix)]
-    File::open(folder(path)).and_then(|folder| folder.sync_all())?;
+    File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(true)
+}
+
+/// Leaves the only copy of a stream where it is, and says so beside why it is not used.
+fn kept(file: tempfile::NamedTempFile, name: &str, error: UploadError) -> UploadError {
+    match file.into_temp_path().keep() {
+        Ok(path) => UploadError::Kept { error: Box::new(error), name: name.to_owned(), path },
+        Err(_) => error,
+    }
 }
 
 /// Digest of a file's content.

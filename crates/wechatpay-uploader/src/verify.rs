@@ -47,8 +47,9 @@ impl<T: Transport> Uploader<T> {
     /// are all listed is done; a code that its answer left out and that is listed is uploaded.
     ///
     /// # Errors
-    /// There is no such list, it cannot be read to its end, or the input cannot.
+    /// The journal is of another job. There is no such list, it cannot be read to its end, or the input cannot.
     pub async fn verify(&self, journal: &mut Journal) -> Result<Verification, UploadError> {
+        self.job.check(journal)?;
         let endpoint = &self.job.endpoint;
         let limits = endpoint.limits().map_err(UploadError::Unsupported)?;
         let Some(listing) = endpoint.listing else {

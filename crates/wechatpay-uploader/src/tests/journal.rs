@@ -2,7 +2,9 @@
 
 use super::disk::Disk;
 use super::fake::{Fake, codes, input};
-use crate::journal::{CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at};
+use crate::journal::{
+    CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at, unwritable,
+};
 use crate::plan::{Gathered, PlanError, survey};
 use crate::{Endpoint, InputError, UploadError};
 use redb::{ReadableTable as _, StorageBackend as _};
@@ -142,6 +144,94 @@ fn a_plan_replaces_no_file() {
 }
 
 #[test]
+fn what_stands_where_a_plan_is_written_first_is_left_alone_unless_it_is_left_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, partial) = (folder.path().join("j"), folder.path().join("j.partial"));
+    // A journal that somebody gave this name, one that cannot be believed, and one of another version.
+    drop(create(&partial, &codes(5)).unwrap());
+    let whole = std::fs::read(&partial).unwrap();
+    let damaged = [&whole[..100], &[0xff; 200], &whole[300..]].concat();
+    let others: [&[u8]; 5] = [b"A1\nA2\n", b"redb, and more than a few words about it\n", &whole, &damaged, &[0; 4096]];
+    for (case, bytes) in others.into_iter().enumerate() {
+        std::fs::write(&partial, bytes).unwrap();
+        let said = UploadError::from(create(&path, &codes(3)).unwrap_err()).to_string();
+        assert!(said.contains("j.partial: ") && said.contains("is left alone; move it away"), "{case}: {said}");
+        assert_eq!(std::fs::read(&partial).unwrap().len(), bytes.len(), "{case}");
+        assert!(bytes == whole || std::fs::read(&partial).unwrap() == bytes, "{case}");
+        assert!(!path.exists(), "{case}");
+    }
+    std::fs::write(&partial, &whole).unwrap();
+    assert_eq!(Journal::open(&partial).unwrap().totals().codes, 5);
+
+    // What a process leaves behind that ended while it planned.
+    let plan = |partial: &Path| {
+        let database = redb::Database::builder().create_with_file_format_v3(true).create(partial).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(redb::TableDefinition::<u64, (u32, [u8; 32])>::new("plan")).unwrap();
+        write.commit().unwrap();
+    };
+    let before_the_magic = |partial: &Path| {
+        plan(partial);
+        let mut bytes = std::fs::read(partial).unwrap();
+        bytes[..9].fill(0);
+        std::fs::write(partial, bytes).unwrap();
+    };
+    let empty = |partial: &Path| std::fs::write(partial, "").unwrap();
+    for left in [&plan as &dyn Fn(&Path), &before_the_magic, &empty] {
+        std::fs::remove_file(&partial).unwrap();
+        left(&partial);
+        #[cfg(unix)]
+        std::fs::set_permissions(&partial, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        assert_eq!(create(&path, &codes(3)).unwrap().totals().codes, 3);
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        std::fs::rename(&path, &partial).unwrap();
+    }
+    std::fs::remove_file(&partial).unwrap();
+    #[cfg(unix)]
+    {
+        let target = folder.path().join("target");
+        std::fs::write(&target, "").unwrap();
+        std::os::unix::fs::symlink(&target, &partial).unwrap();
+        let refused = create(&path, &codes(3)).unwrap_err();
+        assert!(matches!(refused, PlanError::Journal(JournalError::InTheWay { .. })), "{refused:?}");
+        assert!(partial.is_symlink() && !path.exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_no_place_for_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, input) = (folder.path().join("j"), input(folder.path(), &codes(3)));
+    std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
+    let job = Fake::new(|_, _| None).uploader().job().clone();
+    let said = job.open(&input, &path).unwrap_err().to_string();
+    assert!(said.ends_with("j: is a link to a file that is not there; remove it"), "{said}");
+    let said = crate::Source::keep(&b"A\n"[..], &path, "stdin").unwrap_err().to_string();
+    assert!(said.ends_with("j: is a link to a file that is not there; remove it"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_journal_that_may_only_be_read_is_to_be_copied() {
+    for (kind, copied) in [
+        (io::ErrorKind::PermissionDenied, true),
+        (io::ErrorKind::ReadOnlyFilesystem, true),
+        (io::ErrorKind::NotFound, false),
+    ] {
+        let error = unwritable(kind.into());
+        assert_eq!(
+            (error.kind(), error.to_string().ends_with("copy it to a place where you may write")),
+            (kind, copied)
+        );
+    }
+}
+
+#[test]
 fn a_file_that_got_another_name_is_no_plan_to_be_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let (partial, journal) = (folder.path().join("j.partial"), folder.path().join("j"));
@@ -200,6 +290,17 @@ fn what_is_no_journal_is_told_from_one_that_is_torn() {
         let refused = Journal::open(&path).unwrap_err();
         assert_eq!(matches!(refused, JournalError::Foreign { .. }), foreign, "{name}: {refused:?}");
         assert_eq!(matches!(refused, JournalError::Damaged { .. }), !foreign, "{name}: {refused:?}");
+    }
+    // However much is missing, that is what is said: a panic of the reader, though it is caught, would be printed.
+    for end in [24, 31, 4_095, 4_096, whole.len() / 2, whole.len() - 1] {
+        let torn = Disk::default();
+        torn.set_len(end as u64).unwrap();
+        torn.write(0, &whole[..end]).unwrap();
+        let refused = Journal::open_storage(torn, "disk").unwrap_err();
+        assert!(
+            matches!(&refused, JournalError::Damaged { why, .. } if why == "it ends too early"),
+            "{end}: {refused:?}"
+        );
     }
     let empty = Journal::open_storage(Disk::default(), "disk").unwrap_err();
     assert!(matches!(empty, JournalError::Foreign { .. }), "{empty:?}");

@@ -146,6 +146,21 @@ fn columns_are_read_by_their_name() {
     assert_eq!(planned.codes, 3);
     assert_eq!(csv("code", "code\r\nA\r\nB\r\n").unwrap().codes, 2);
     says(csv("Code", "id,code\n1,A\n"), "f0: has no column called `Code`; its first row names `id`, `code`");
+    says(csv("code", "id,Coupon_Code\n1,A\n"), "its first row names `id`, `Coupon_Code`");
+    says(csv("code", "券码,编号\nA,1\n"), "its first row names `券码`, `编号`");
+    // No message says a code.
+    for (text, secret, count) in [
+        ("c0000000\nc0000001\n", "c0000000", "1 field"),
+        ("c0000000,张三\n", "c0", "2 fields"),
+        ("张三,qkzjxwvb\n", "qkz", "2 fields"),
+        ("QKZJ/XWVB,x,y\n", "QKZ", "3 fields"),
+        ("A1;2026\n", "A1", "1 field"),
+        ("note\tA-1\n", "A-1", "1 field"),
+    ] {
+        let said = csv("code", text).unwrap_err().to_string();
+        assert!(said.contains(count) && said.contains("is the row of names missing?"), "{said}");
+        assert!(!said.contains(secret), "{said}");
+    }
     says(csv("code", "code,code\nA,B\n"), "more than one column called `code`");
     says(csv("code", "id,code\n1\n"), "f0:2: the row ends before the column");
     says(csv("code", "id,code\n1,A\n2,\n"), "f0:3: the code is empty");
@@ -175,12 +190,27 @@ fn columns_are_read_by_their_name() {
         ("code,note\nA1,ok\nA2,\"", "f0:3: a quotation mark is not closed"),
         ("code\nA\n\"B\r\nC\r\n", "f0:3: a quotation mark is not closed"),
         ("code,\"note\nA1,ok\n", "f0: line 1: a quotation mark is not closed"),
+        // One that closes what it did not open.
+        ("code,note\nA1,ok\nA2,\"5 inch\nA3,x\nA4,\"6 inch\"\nA5,x\n", "f0:3: text behind the closing quotation mark"),
+        ("code,note\nA1,ok\n\"A2\"B3,x\n", "f0:3: text behind the closing quotation mark"),
+        ("code,note\nA1,\"5\"\"\" \r\n", "f0:2: text behind the closing quotation mark"),
+        ("code,\"note\"s\nA1,ok\n", "f0: line 1: text behind the closing quotation mark"),
     ] {
         says(csv("code", text), words);
     }
     // Each is judged by itself, with all that is wrong before it.
     says(csv("code", "id,code\n1\n2,A,B\n3,\"A\n"), "3 lines hold no valid code");
-    for text in ["code\nA\nB", "code\r\nA\r\n\"B\"", "code\nA\n\n\n\"B\"\n\n", "code\n\"A\"\r\nB\r"] {
+    says(csv("code", "code,note\nA1,\"x\"y\nA2,z\n*,\"\"\"\"\nA4,\"x\"\"\"y\n"), "3 lines hold no valid code");
+    for text in [
+        "code\nA\nB",
+        "code\r\nA\r\n\"B\"",
+        "code\nA\n\n\n\"B\"\n\n",
+        "code\n\"A\"\r\nB\r",
+        // Two quotation marks stand for one, and inside of a field without them around it they are characters like others.
+        "code,note\nA,\"5\"\" x\"\"\"\n\"B\",\"\"\n",
+        "code,note\nA,5\" x\"\"\nB, \"y\"\n",
+        "code,note\nA,\"a,\nb\"\r\nB,\"\"\"\"\r\n",
+    ] {
         assert_eq!(csv("code", text).unwrap().codes, 2, "{text:?}");
     }
     says(csv("code", "code\n"), "there is no code in it");

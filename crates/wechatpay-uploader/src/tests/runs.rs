@@ -1,7 +1,7 @@
 //! Whole uploads: what goes wrong on the way, and what is said about it.
 
 use super::fake::{Fake, Wrong, codes, futures_executor, input};
-use crate::{CodeState, Ended, Endpoint, Event, Journal, JournalError, State, UploadError};
+use crate::{CodeState, Ended, Endpoint, Event, Journal, JournalError, Options, State, UploadError};
 use serde_json::json;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -98,7 +98,7 @@ fn a_pause_that_wechat_pay_asks_for_is_told_and_one_that_is_too_long_ends_the_ru
     assert_eq!(told, [60, 300]);
     fake.holds(&codes);
 
-    for seconds in [601, 86_400, u64::MAX] {
+    for seconds in [600, 601, 86_400, u64::MAX] {
         let fake = Fake::new(move |call, _| (call == 3).then_some(Wrong::TooSoon(seconds)));
         let path = folder.path().join(seconds.to_string());
         let journal = fake.uploader().job().open(&input, &path).unwrap();
@@ -157,6 +157,125 @@ fn one_bad_batch_does_not_stop_the_others_and_three_in_a_row_do() {
     let totals = finished.journal.totals();
     assert!((3..=8).contains(&totals.batches_refused), "{totals:?}");
     assert!(totals.not_sent > 0 && totals.balances());
+}
+
+/// One more run of an upload, as it ends.
+fn run(fake: &Fake, input: &crate::Input, path: &std::path::Path) -> crate::Finished {
+    fake.run(fake.uploader().job().open(input, path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_batch_that_never_succeeds_keeps_no_other_from_being_sent() {
+    for wrong in [
+        Wrong::Refused(400, "PARAM_ERROR"),
+        Wrong::Refused(500, "SYSTEM_ERROR"),
+        Wrong::Lost,
+        Wrong::Garbled(json!({"total_count": 200})),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let codes = codes(4_000);
+        let input = input(folder.path(), &codes);
+        let path = folder.path().join("journal");
+        let bad = wrong.clone();
+        let fake = Fake::new(move |_, number| number.ends_with("000003").then(|| bad.clone()));
+        // It is interrupted behind that batch.
+        let uploader = fake.uploader().with_options(Options { concurrency: 1, ..fake.uploader().options });
+        let (sender, receiver) = futures::channel::oneshot::channel();
+        let sender = Mutex::new(Some(sender));
+        let settled = |event: &Event<'_>| {
+            if matches!(event, Event::Settled { batch: 6, .. }) {
+                sender.lock().unwrap().take().unwrap().send(()).unwrap();
+            }
+        };
+        let stop = async { receiver.await.unwrap() };
+        let journal = uploader.job().open(&input, &path).unwrap();
+        let finished = futures_executor(uploader.run(journal, stop, settled)).unwrap();
+        assert!(matches!(finished.ended, Ended::Interrupted), "{wrong:?}: {:?}", finished.ended);
+        assert!(finished.journal.totals().not_sent > 0);
+        drop(finished);
+        // All others are sent, and it is tried again.
+        let finished = run(&fake, &input, &path);
+        assert!(matches!(finished.ended, Ended::Stopped(_) | Ended::Unclear), "{wrong:?}: {:?}", finished.ended);
+        let totals = finished.journal.totals();
+        assert_eq!((totals.batches_done, totals.uploaded, totals.not_sent), (19, 3_800, 0), "{wrong:?}");
+        let attempts = totals.attempts;
+        drop(finished);
+        // Nothing else is left: it is tried under its number, and in the end it succeeds.
+        let finished = run(&fake, &input, &path);
+        assert!(finished.journal.totals().attempts > attempts, "{wrong:?}");
+        drop(finished);
+        fake.plot(|_, _| None);
+        let finished = run(&fake, &input, &path);
+        assert!(matches!(finished.ended, Ended::Complete), "{wrong:?}: {:?}", finished.ended);
+        fake.holds(&codes);
+    }
+}
+
+#[test]
+fn batches_that_stop_a_run_stop_no_later_one_before_the_others_had_their_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(4_000);
+    let input = input(folder.path(), &codes);
+    let path = folder.path().join("journal");
+    let number = |number: &str| number[number.len() - 6..].parse::<u64>().unwrap();
+    let bad = move |at: &str| (2..9).contains(&number(at)).then_some(Wrong::Refused(400, "PARAM_ERROR"));
+    let fake = Fake::new(move |_, at| bad(at));
+    let mut runs = 0;
+    while run(&fake, &input, &path).journal.totals().not_sent > 0 {
+        runs += 1;
+        assert!(runs < 8, "it goes no further");
+    }
+    let totals = Journal::open(&path).unwrap().totals();
+    assert_eq!((totals.batches_done, totals.batches_refused), (13, 7));
+    // The last of them could be taken now, and three before it fail each time.
+    fake.plot(move |_, at| if number(at) == 8 { None } else { bad(at) });
+    let mut runs = 0;
+    while run(&fake, &input, &path).journal.totals().batches_done < 14 {
+        runs += 1;
+        assert!(runs < 8, "it is never tried again");
+    }
+    fake.plot(|_, _| None);
+    assert!(matches!(run(&fake, &input, &path).ended, Ended::Complete));
+    fake.holds(&codes);
+}
+
+#[test]
+fn an_upload_of_which_something_was_taken_is_patient_in_every_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let codes = codes(2_000);
+    let input = input(folder.path(), &codes);
+    let path = folder.path().join("journal");
+    let fake = Fake::new(|_, number| number.ends_with(['2', '5']).then_some(Wrong::Refused(400, "PARAM_ERROR")));
+    for calls in [10, 12, 14] {
+        let totals = run(&fake, &input, &path).journal.totals();
+        assert_eq!((fake.calls(), totals.batches_done, totals.batches_refused), (calls, 8, 2));
+    }
+    // Three in a row are enough to stop it.
+    let fake = Fake::new(|call, _| (call > 1).then_some(Wrong::Refused(400, "PARAM_ERROR")));
+    let path = folder.path().join("other");
+    drop(run(&fake, &input, &path));
+    let before = fake.calls();
+    drop(run(&fake, &input, &path));
+    assert_eq!(fake.calls(), before + 3);
+}
+
+#[test]
+fn an_uploader_takes_no_journal_of_another_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, path) = (input(folder.path(), &codes(10)), folder.path().join("journal"));
+    let fake = Fake::new(|_, _| None);
+    drop(fake.uploader().job().open(&input, &path).unwrap());
+    let target = |stock: &str| serde_json::Map::from_iter([("stock_id".to_owned(), json!(stock))]);
+    let clock = fake.clock.clone();
+    let other =
+        crate::Uploader::new(fake.client(), Endpoint::BUSIFAVOR, target("98065002"), move |time| clock.sleep(time));
+    let refused = |error: UploadError| {
+        assert!(matches!(error, UploadError::Journal(JournalError::Other { what: "target", .. })), "{error:?}");
+    };
+    let mut journal = Journal::open(&path).unwrap();
+    refused(futures_executor(other.verify(&mut journal)).unwrap_err());
+    refused(futures_executor(other.run(journal, std::future::pending(), |_: &Event<'_>| {})).map(drop).unwrap_err());
+    assert_eq!(fake.calls(), 0);
 }
 
 #[test]

@@ -87,7 +87,16 @@ fn a_journal_says_which_stream_is_kept_for_it() {
     // Somebody plans while the stream is read, and has the journal still.
     let mut open = None;
     let locked = Source::keep(during(&text, || open = Some(job.open(&planned, &journal).unwrap())), &journal, "stdin");
-    assert!(matches!(locked, Err(UploadError::Journal(JournalError::Locked { .. }))), "{locked:?}");
+    // The stream is gone, so what it held is not.
+    let UploadError::Kept { error, name, path } = locked.unwrap_err() else { panic!("it is lost") };
+    assert!(matches!(*error, UploadError::Journal(JournalError::Locked { .. })), "{error:?}");
+    assert_eq!((name.as_str(), std::fs::read(&path).unwrap()), ("stdin", text.clone()));
+    let said = UploadError::Kept { error, name, path: path.clone() }.to_string();
+    assert!(
+        said.ends_with(&format!("\n  what stdin held is in {}: name that file as the input", path.display())),
+        "{said}"
+    );
+    std::fs::remove_file(&path).unwrap();
     let digest = open.take().unwrap().header().digest.clone();
     match Source::keep(&b"code\n"[..], &journal, "stdin") {
         Err(UploadError::Journal(JournalError::Changed { planned, found })) => {
@@ -103,6 +112,33 @@ fn a_journal_says_which_stream_is_kept_for_it() {
     let said = keep().unwrap_err().to_string();
     assert!(said.contains("holds something else than stdin"), "{said}");
     assert_eq!(std::fs::read(&source.path).unwrap(), b"edited\n");
+}
+
+/// A stream that nobody may read.
+struct Untouched;
+
+impl Read for Untouched {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("it is read in vain")
+    }
+}
+
+#[test]
+fn a_stream_is_not_read_for_a_journal_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, planned) = (folder.path().join("j"), input(folder.path(), &codes(5)));
+    let open = Fake::new(|_, _| None).uploader().job().open(&planned, &journal).unwrap();
+    let refused = |words: &str| {
+        let said = Source::keep(Untouched, &journal, "stdin").unwrap_err().to_string();
+        assert!(said.contains(words), "{said}");
+    };
+    refused("another process");
+    drop(open);
+    let bytes = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &bytes[..bytes.len() / 2]).unwrap();
+    refused("is damaged");
+    std::fs::write(&journal, "A1\n").unwrap();
+    refused("is no journal");
 }
 
 #[test]

@@ -23,6 +23,9 @@ use wechatpay_uploader::{
 
 /// Time between two lines of progress with `--json`.
 const BEAT: Duration = Duration::from_secs(1);
+/// What to do where the list could not be read: it is told where nothing else is to be said of the upload.
+const ONLY_COMPARED: &str =
+    "the upload is complete, and only the comparison with the list failed; run the same line again to compare";
 /// Shortest pause that people are told of.
 const WORTH_A_WORD: Duration = Duration::from_secs(5);
 
@@ -187,8 +190,8 @@ async fn upload(
     };
     let told = heard(summary(&finished.journal, output, "summary"));
     let signal = *progress.signal();
-    let judged =
-        judge(finished, verified.as_ref().ok().and_then(Option::as_ref), endpoint.listing.is_some(), path, signal);
+    let found = verified.as_ref().ok().and_then(Option::as_ref);
+    let judged = judge(finished.ended, &finished.journal.totals(), found, endpoint.listing.is_some(), path, signal);
     if let (Err(_), Err(failure)) = (&judged, &verified) {
         output.hint(format_args!("nothing was compared with the list: {}", failure.message()));
     }
@@ -295,7 +298,7 @@ async fn verify(
             by: Box::new(failed(error)),
             printed: None,
             unknown: 0,
-            resume: Some("run it again".to_owned()),
+            resume: Some(ONLY_COMPARED.to_owned()),
         },
         error => failed(error),
     })?;
@@ -316,15 +319,18 @@ async fn verify(
 
 /// What the end of an upload means for the exit code; `lists` says whether what was uploaded can be listed.
 fn judge(
-    finished: Finished,
+    ended: Ended,
+    totals: &Totals,
     verified: Option<&Verification>,
     lists: bool,
     path: &Path,
     signal: Option<Signal>,
 ) -> Result {
-    let totals = finished.journal.totals();
     let report = format!("wechatpay codes report --journal {}", path.display());
-    match finished.ended {
+    let also = |count: u64, what: &str| if count > 0 { format!("; {count} {what}") } else { String::new() };
+    let refused = also(totals.refused, "were refused");
+    let missing = verified.map_or(0, |found| found.missing);
+    match ended {
         Ended::Interrupted => {
             let Totals { batches_done, batches, .. } = totals;
             let unread = if totals.complete() { "; the list of uploaded codes was not read to its end" } else { "" };
@@ -338,36 +344,40 @@ fn judge(
                 |pause| format!("WeChat Pay asks to wait {} s; after that", pause.as_secs()),
             );
             let resume = Some(format!("{when}, run the same line again; `{report}` says what is left"));
-            let (by, unknown) = (Box::new(operation().failed(*error)), totals.unknown);
+            let (by, unknown) = (Box::new(operation().failed(*error)), totals.unknown + totals.unclear + missing);
             return Err(Failure::Stopped { by, printed: None, unknown, resume });
         }
         Ended::Unclear if !totals.complete() => {
-            let message = format!("an answer names no code of its batch, so {} codes are unknown", totals.unknown);
+            let message =
+                format!("an answer names no code of its batch, so {} codes are unknown{refused}", totals.unknown);
             let list = if lists { ", and with --verify the list may tell" } else { "" };
-            let next = format!("run the same line again: it has one effect{list}; `{report}` says what is left");
+            let next = format!(
+                "run the same line again: it has one effect{list}; `{report}` says what is left: if that stays so, upload it \
+                 once more, as a file of its own"
+            );
             return Err(rejection(Exit::Unknown, "unclear", message, &next));
         }
         _ => {}
     }
     if totals.unclear > 0 {
-        let Totals { unclear, refused, codes, .. } = totals;
-        let others = if refused > 0 { format!("; {refused} were refused") } else { String::new() };
-        let message = format!("the answers do not name {unclear} of {codes} codes{others}");
+        let Totals { unclear, codes, .. } = totals;
+        let missing = also(missing, "were answered as uploaded and are not listed");
+        let message = format!("the answers do not name {unclear} of {codes} codes{missing}{refused}");
         let next = match (verified, lists) {
             (None, true) => format!("run the same line with --verify: the list may name them; `{report}` names each"),
             _ => format!("`{report}` names each; upload them once more, as a file of their own: what is there is told"),
         };
         return Err(rejection(Exit::Unknown, "unclear", message, &next));
     }
+    if let Some(found) = verified.filter(|_| missing > 0) {
+        let places = found.missing_at.join(", ");
+        let message = format!("{missing} codes that were answered as uploaded are not listed: {places}{refused}");
+        return Err(rejection(Exit::Unknown, "missing", message, "the list may lag behind: verify again later"));
+    }
     if totals.refused > 0 {
         let message = format!("{} of {} codes were refused", totals.refused, totals.codes);
         let next = format!("`{report}` names each, and why");
         return Err(rejection(Exit::Refused, "refused", message, &next));
-    }
-    if let Some(found) = verified.filter(|found| found.missing > 0) {
-        let places = found.missing_at.join(", ");
-        let message = format!("{} codes that were answered as uploaded are not listed: {places}", found.missing);
-        return Err(rejection(Exit::Unknown, "missing", message, "the list may lag behind: verify again later"));
     }
     Ok(())
 }
@@ -489,4 +499,70 @@ impl Progress {
 /// Codes whose outcome is known.
 fn settled(totals: &Totals) -> u64 {
     totals.codes - totals.not_sent - totals.unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wechatpay_protocol::{TransportError, TransportErrorKind};
+
+    /// Ten codes in two batches, of which so many came out like this.
+    fn totals(refused: u64, unclear: u64, unknown: u64) -> Totals {
+        let mut totals = Totals::default();
+        (totals.codes, totals.batches, totals.batches_done) = (10, 2, 2 - u64::from(unknown > 0));
+        (totals.refused, totals.unclear, totals.unknown) = (refused, unclear, unknown);
+        totals
+    }
+
+    /// A comparison that found so many codes missing.
+    fn missing(count: u64) -> Verification {
+        let mut found = Verification::default();
+        (found.missing, found.missing_at) = (count, vec!["f:7".to_owned()]);
+        found
+    }
+
+    fn judged(ended: Ended, totals: &Totals, missing: &Verification) -> Failure {
+        judge(ended, totals, Some(missing), true, Path::new("j"), None).unwrap_err()
+    }
+
+    #[test]
+    fn codes_in_doubt_come_before_those_that_were_refused_and_both_are_named() {
+        for (refused, unclear, absent, exit, words) in [
+            (1, 0, 0, Exit::Refused, &["1 of 10 codes were refused"][..]),
+            (0, 0, 9, Exit::Unknown, &["9 codes that were answered as uploaded are not listed: f:7"]),
+            (
+                1,
+                0,
+                9,
+                Exit::Unknown,
+                &["9 codes that were answered as uploaded are not listed: f:7", "; 1 were refused"],
+            ),
+            (1, 2, 0, Exit::Unknown, &["do not name 2 of 10 codes", "; 1 were refused"]),
+            (1, 2, 7, Exit::Unknown, &["do not name 2 of 10 codes; 7 were answered", "; 1 were refused"]),
+        ] {
+            let failure = judged(Ended::Complete, &totals(refused, unclear, 0), &missing(absent));
+            assert_eq!(failure.exit(), exit, "{failure:?}");
+            let message = failure.message();
+            assert!(words.iter().all(|words| message.contains(words)), "{message:?} does not say {words:?}");
+        }
+    }
+
+    #[test]
+    fn an_upload_that_stopped_counts_all_that_is_in_doubt() {
+        // The last call did nothing, so that without them nothing is in doubt.
+        let stopped = || {
+            let error = TransportError::new(TransportErrorKind::Connect, "refused");
+            Ended::Stopped(Box::new(Error::from(error)))
+        };
+        for (unclear, unknown, absent, count) in [(0, 0, 0, 0), (1, 0, 0, 1), (0, 2, 0, 2), (0, 0, 4, 4), (1, 2, 4, 7)]
+        {
+            let mut totals = totals(0, unclear, unknown);
+            totals.batches_done = 1;
+            let failure = judged(stopped(), &totals, &missing(absent));
+            let Failure::Stopped { unknown, .. } = &failure else { panic!("{failure:?}") };
+            assert_eq!(*unknown, count);
+            let said = format!("\n  {count} codes are in doubt");
+            assert_eq!(failure.message().ends_with(&said), count > 0, "{}", failure.message());
+        }
+    }
 }
