@@ -72,7 +72,7 @@ mod sealed {
         fn start(&self) -> Option<Start>;
         fn set_start(&mut self, start: Start);
         fn limit(&self) -> Option<i64>;
-        fn next<'a>(&self, answer: &'a Self::Answer) -> Option<&'a str>;
+        fn next(&self, answer: &Self::Answer) -> Option<String>;
         fn count(&self, answer: &Self::Answer) -> usize;
         fn total(&self, answer: &Self::Answer) -> Option<i64>;
         fn items(&self, answer: Self::Answer) -> Vec<Self::Item>;
@@ -100,8 +100,8 @@ impl<O: Paginated> sealed::Ask for O {
     fn limit(&self) -> Option<i64> {
         Paginated::limit(self)
     }
-    fn next<'a>(&self, answer: &'a O::Response) -> Option<&'a str> {
-        O::next(answer)
+    fn next(&self, answer: &O::Response) -> Option<String> {
+        O::next(answer).map(str::to_owned)
     }
     fn count(&self, answer: &O::Response) -> usize {
         O::items(answer).len()
@@ -172,10 +172,13 @@ impl sealed::Ask for UntypedList {
     fn limit(&self) -> Option<i64> {
         self.arguments.get(self.page.limit())?.as_i64()
     }
-    fn next<'a>(&self, answer: &'a Value) -> Option<&'a str> {
-        match self.page.turn() {
-            Turn::Token { next, .. } => answer.pointer(next)?.as_str(),
-            _ => None,
+    fn next(&self, answer: &Value) -> Option<String> {
+        let Turn::Token { next, .. } = self.page.turn() else { return None };
+        match answer.pointer(next)? {
+            Value::Null => None,
+            Value::String(token) => Some(token.clone()),
+            // A number, say, names a page too: the list must not end there unnoticed.
+            other => Some(other.to_string()),
         }
     }
     fn count(&self, answer: &Value) -> usize {
@@ -282,8 +285,7 @@ impl<C, L: List> Pages<C, L> {
     /// Turns to the page that the answer names.
     fn follow(&mut self, reply: Reply<L::Answer>) -> Result<Reply<L::Answer>, Error> {
         let next = self.list.next(&reply.value).filter(|token| !token.is_empty());
-        let next = next.map(|token| Start::Token(token.to_owned()));
-        match next {
+        match next.map(Start::Token) {
             None => self.state = State::Done,
             next if next == self.start() => return Err(self.circle(&reply)),
             Some(next) => self.list.set_start(next),

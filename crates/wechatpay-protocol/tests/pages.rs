@@ -552,3 +552,19 @@ fn a_list_by_token_is_resumed_with_the_page_that_failed() {
     merchants.set_start(Start::Token("a".to_owned()));
     assert_eq!(Paginated::start(&merchants), Some(Start::Offset(3)), "it has no tokens");
 }
+
+#[test]
+fn a_token_of_another_type_is_a_token() {
+    for (next, then, asked) in [(json!(7), json!({"next_page_token": null}), 2), (json!(null), json!({}), 1)] {
+        let count = Arc::new(Mutex::new(0));
+        let (counted, first) = (Arc::clone(&count), json!({"store_list": [1], "next_page_token": next}));
+        let transport = move |request: Request<Bytes>, _: Option<Duration>| {
+            *counted.lock().unwrap() += 1;
+            let answer = if queried(&request, "page_token") == Some("7") { &then } else { &first };
+            Ok(signed().body(std::io::Cursor::new(answer.to_string().into_bytes())).unwrap())
+        };
+        let client = BlockingClient::new(transport, merchant(), trust()).with_stamper(Fixed);
+        let items: Result<Vec<_>, _> = client.items(untyped_stores(None)).collect();
+        assert_eq!((items.unwrap(), *count.lock().unwrap()), (vec![json!(1)], asked));
+    }
+}
