@@ -158,15 +158,14 @@ impl sealed::Ask for UntypedList {
         }
     }
     fn set_start(&mut self, start: Start) {
-        let turn = self.page.turn();
-        let value = match (turn, start) {
-            (Turn::Offset { .. }, Start::Offset(offset)) => Value::from(offset),
-            (Turn::Token { .. }, Start::Token(token)) => Value::from(token),
+        let value = match start {
+            Start::Offset(offset) => Value::from(offset),
+            Start::Token(token) => Value::from(token),
             _ => return,
         };
         // Anything but an object is refused when it is sent.
         if let Value::Object(arguments) = &mut self.arguments {
-            arguments.insert(turn.field().to_owned(), value);
+            arguments.insert(self.page.turn().field().to_owned(), value);
         }
     }
     fn limit(&self) -> Option<i64> {
