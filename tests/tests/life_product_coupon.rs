@@ -6,10 +6,13 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use wechatpay_model::Operation;
 use wechatpay_model::product_coupon::{
-    BrandCouponSend, ConfirmCoupon, CouponSend, CouponState, ImageGeneration, UploadImage, UseCoupon,
+    BrandCouponSend, ConfirmCoupon, CouponSend, CouponState, ImageGeneration, ListAssociatedStores, ListStocks,
+    ListUserCoupons, UploadImage, UseCoupon,
 };
 use wechatpay_protocol::Error;
+use wechatpay_protocol::pages::{List, UntypedList};
 use wechatpay_protocol::request::File;
 use wechatpay_sandbox::Basis::{Documented, Guess, Sandbox};
 use wechatpay_tests::rehearsal::{AS_BRAND, BRAND, Refusal, Rehearsal, number, refusal};
@@ -1280,5 +1283,54 @@ async fn pictures_are_uploaded_and_made() {
             told.cut_out_result.map(|made| made.image_url),
             made["cut_out_result"]["image_url"].as_str().map(str::to_owned)
         );
+    }
+}
+
+/// The items of a list, each as what tells it from the others, and how many requests asked for them.
+async fn all<L: List, F: Fn(L::Item) -> String>(hand: &Hand<'_>, list: L, id: F) -> (Vec<String>, usize) {
+    let before = hand.world.sandbox.requests().len();
+    let mut items = hand.world.client_of(hand.caller).items(list);
+    let mut found = Vec::new();
+    while let Some(item) = items.next().await {
+        found.push(id(item.expect("an item")));
+    }
+    (found, hand.world.sandbox.requests().len() - before)
+}
+
+#[tokio::test]
+async fn lists_by_token_show_each_item_once() {
+    let world = Rehearsal::start().await;
+    for caller in [0, AS_BRAND] {
+        let hand = Hand::of(&world, caller).await;
+        let bundle = hand.create_bundle(&[]).await;
+        let mut list = ListStocks::builder().product_coupon_id(&*bundle.product).brand_id(BRAND).page_size(2).build();
+        let (mut stocks, pages) = all(&hand, list.clone(), |stock| stock.stock_id.as_str().to_owned()).await;
+        stocks.sort();
+        stocks.dedup();
+        assert_eq!((stocks.len(), pages), (3, 2));
+        list.page_size = Some(3);
+        let (same, pages) = all(&hand, list, |stock| stock.stock_id.as_str().to_owned()).await;
+        assert_eq!((same.len(), pages), (3, 1), "a full page that is the last names no next one");
+
+        let offer = hand.create(&[("/stock/store_scope", json!("SPECIFIC"))]).await;
+        let mut stores: Vec<_> = (100..145).map(|store| store.to_string()).collect();
+        let request: Vec<_> = stores.iter().map(|store| json!({"store_id": store})).collect();
+        hand.done("associate_stores", with(offer.ids(), json!({"store_list": request}))).await;
+        let list = ListAssociatedStores::builder().product_coupon_id(&*offer.product).brand_id(BRAND);
+        let (mut found, pages) = all(&hand, list.stock_id(&*offer.stock).build(), |store| store.store_id).await;
+        found.sort();
+        stores.sort();
+        assert_eq!((found, pages), (stores, 3), "twenty on a page where the request says nothing");
+
+        let mut codes = Vec::new();
+        for _ in 0..5 {
+            codes.push(hand.send(&offer).await);
+        }
+        let list = json!({"brand_id": BRAND, "openid": USER, "appid": APP, "stock_id": offer.stock, "page_size": 2});
+        let list = UntypedList::new(ListUserCoupons::SPEC, list).expect("a list");
+        let (mut found, pages) = all(&hand, list, |coupon| text(&coupon["coupon_code"])).await;
+        found.sort();
+        codes.sort();
+        assert_eq!((found, pages), (codes, 3));
     }
 }

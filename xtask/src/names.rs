@@ -23,6 +23,7 @@ const RESERVED: &[&str] = &[
     "Self",
     "Some",
     "Spec",
+    "Start",
     "String",
     "Timestamp",
     "Vec",

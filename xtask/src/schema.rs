@@ -121,20 +121,43 @@ pub(crate) struct PayloadExample {
     pub note: Option<String>,
 }
 
-/// How a list is read page by page.
+/// How a list is read page by page: by `offset` and `unit`, or by `token` and `next`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    /// The request field that says where a page begins.
-    pub offset: String,
+    /// The request field that says how much comes before a page.
+    pub offset: Option<String>,
+    /// What `offset` counts.
+    pub unit: Option<Unit>,
+    /// The request field that names a page; the first is asked for without it.
+    pub token: Option<String>,
+    /// `/field` of the answer: the token of the next page.
+    pub next: Option<String>,
     /// The request field that says how many items a page holds.
     pub limit: String,
     /// `/field` of the answer: the items.
     pub items: String,
     /// `/field` of the answer: how many items there are on all pages together.
     pub total: Option<String>,
-    /// What `offset` counts.
-    pub unit: Unit,
+}
+
+impl Page {
+    /// What says where a page begins; `None` where the keys are of no way or of both.
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        match (&self.offset, self.unit, &self.token, &self.next) {
+            (Some(offset), Some(unit), None, None) => Some(Turn::Offset { offset, unit }),
+            (None, None, Some(token), Some(next)) => Some(Turn::Token { token, next }),
+            _ => None,
+        }
+    }
+}
+
+/// What says where a page begins.
+pub(crate) enum Turn<'a> {
+    /// How much comes before it.
+    Offset { offset: &'a str, unit: Unit },
+    /// Its name, which the answer before it tells.
+    Token { token: &'a str, next: &'a str },
 }
 
 /// What an offset counts.

@@ -52,7 +52,7 @@ A value is read as the type of the field asks:
 With --file, the fields `filename` and `sha256` of the operation are filled from the file where they are not given.
 With --all, the first page is the one that is asked for, or the first of all, and pages are as long as the documents
 allow unless the request says otherwise. With --json each item is a line; a failure after some items says how many were
-printed, and with which offset to go on.
+printed, and with which offset or token to go on.
 
 With --json a failure is {\"error\": {…}} on stdout, or on stderr if stdout fails:
   kind           usage, config, input, invalid, signing, transport, pending, refused,

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::fmt;
 
 /// A request of the WeChat Pay v3 API that can say where it goes.
 ///
@@ -18,16 +19,17 @@ pub trait Operation: Serialize {
 
 /// An operation that answers one page of a list.
 ///
-/// `wechatpay-protocol` asks for page after page: `client.pages(…)`, `client.items(…)`.
+/// `wechatpay-protocol` asks for page after page: `client.pages(…)`, `client.items(…)`. [`Spec::page`] says how; where that is
+/// `None`, by an offset that counts pages.
 pub trait Paginated: Operation<Response: Send> + Clone + Send + Sync + 'static {
     /// What the list is of.
     type Item: Send + 'static;
 
-    /// Where the page begins, as far as the request says; [`Page::unit`] says what is counted.
-    fn offset(&self) -> Option<i64>;
+    /// Where the page begins, as far as the request says; [`Page::turn`] says what that means.
+    fn start(&self) -> Option<Start>;
 
-    /// Asks for the page that begins there.
-    fn set_offset(&mut self, offset: i64);
+    /// Asks for the page that begins there. The kind of start that the list does not know changes nothing.
+    fn set_start(&mut self, start: Start);
 
     /// How many items a page holds, as far as the request says.
     fn limit(&self) -> Option<i64>;
@@ -37,6 +39,11 @@ pub trait Paginated: Operation<Response: Send> + Clone + Send + Sync + 'static {
 
     /// The items of a page, taken out of it.
     fn into_items(response: Self::Response) -> Vec<Self::Item>;
+
+    /// The token of the next page; `None`, or empty, on the last. Lists by offset have none.
+    fn next(_response: &Self::Response) -> Option<&str> {
+        None
+    }
 
     /// How many items there are on all pages together, as far as the answer says.
     fn total(response: &Self::Response) -> Option<i64>;
@@ -403,20 +410,38 @@ pub enum Rule {
     },
 }
 
+/// Where a page of a list begins. Its `Display` is the bare value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Start {
+    /// Behind so many pages or items; see [`Unit`].
+    Offset(i64),
+    /// Where the answer before it says: with the page of this name.
+    Token(String),
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offset(offset) => offset.fmt(f),
+            Self::Token(token) => token.fmt(f),
+        }
+    }
+}
+
 /// How a list is read page by page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    pub(crate) offset: &'static str,
+    pub(crate) turn: Turn,
     pub(crate) limit: &'static str,
     pub(crate) items: &'static str,
     pub(crate) total: Option<&'static str>,
-    pub(crate) unit: Unit,
 }
 
 impl Page {
-    /// The request field that says where a page begins; the first begins at 0.
-    pub const fn offset(&self) -> &'static str {
-        self.offset
+    /// What says where a page begins.
+    pub const fn turn(&self) -> Turn {
+        self.turn
     }
 
     /// The request field that says how many items a page holds.
@@ -433,10 +458,34 @@ impl Page {
     pub const fn total(&self) -> Option<&'static str> {
         self.total
     }
+}
 
-    /// What the offset counts, as documented.
-    pub const fn unit(&self) -> Unit {
-        self.unit
+/// What says where a page begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Turn {
+    /// The request says how much comes before the page; the first begins at 0.
+    Offset {
+        /// The request field that says so, an integer.
+        field: &'static str,
+        /// What it counts, as documented.
+        unit: Unit,
+    },
+    /// Each answer names the next page; the first is asked for without a name.
+    Token {
+        /// The request field that names the page, a text.
+        field: &'static str,
+        /// JSON pointer into the answer: the name of the next page; absent or empty on the last.
+        next: &'static str,
+    },
+}
+
+impl Turn {
+    /// The request field that says where a page begins.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::Offset { field, .. } | Self::Token { field, .. } => field,
+        }
     }
 }
 

@@ -481,7 +481,7 @@ pub struct DecodeError {
     pub path: String,
     /// The `Request-ID` header.
     pub request_id: Option<String>,
-    /// The raw body, verified.
+    /// The raw body, verified. Empty where it was read, and a list cannot go on from it.
     pub body: Bytes,
     /// What the reader wanted there instead; it repeats no value of the answer.
     pub source: BoxError,

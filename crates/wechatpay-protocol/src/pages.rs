@@ -1,8 +1,9 @@
 //! Lists, page by page or item by item.
 //!
 //! [`Client::pages`] and [`Client::items`] take a [`Paginated`] operation, or an [`UntypedList`], and ask for the next
-//! page when it is wanted; [`BlockingClient`] has the same as iterators. Neither guesses: where a list cannot be read
-//! to its end, an error says so.
+//! page when it is wanted; [`BlockingClient`] has the same as iterators. Some lists count their pages or items by an
+//! offset, others name each page by a token that the answer before it tells: both are read alike. Nobody guesses: where a
+//! list cannot be read to its end, an error says so.
 //!
 //! ```no_run
 //! # async fn all(client: wechatpay_protocol::Client<impl wechatpay_protocol::Transport>) -> Result<(), wechatpay_protocol::Error> {
@@ -17,15 +18,16 @@
 //! ```
 
 use crate::client::{BlockingClient, Client, Reply};
-use crate::error::Error;
+use crate::error::{DecodeError, Error};
 use crate::transport::{BlockingTransport, Transport};
+use bytes::Bytes;
 use futures_core::Stream;
 use serde_json::Value;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use wechatpay_model::operation::{Page, Paginated, Spec, Unit};
+use wechatpay_model::operation::{Page, Paginated, Spec, Start, Turn, Unit};
 
 impl<T: Transport> Client<T> {
     /// The pages of a list, beginning with the one that the request asks for.
@@ -57,7 +59,7 @@ pub trait List: sealed::Ask {}
 impl<L: sealed::Ask> List for L {}
 
 mod sealed {
-    use super::{BlockingClient, BlockingTransport, Client, Error, Future, Page, Reply, Transport};
+    use super::{BlockingClient, BlockingTransport, Client, Error, Future, Page, Reply, Start, Transport};
 
     /// A request for one page.
     pub trait Ask: Clone + Send + Sync + 'static {
@@ -67,9 +69,10 @@ mod sealed {
         type Item: Send + 'static;
 
         fn page(&self) -> Option<&'static Page>;
-        fn offset(&self) -> Option<i64>;
-        fn set_offset(&mut self, offset: i64);
+        fn start(&self) -> Option<Start>;
+        fn set_start(&mut self, start: Start);
         fn limit(&self) -> Option<i64>;
+        fn next(&self, answer: &Self::Answer) -> Option<String>;
         fn count(&self, answer: &Self::Answer) -> usize;
         fn total(&self, answer: &Self::Answer) -> Option<i64>;
         fn items(&self, answer: Self::Answer) -> Vec<Self::Item>;
@@ -88,14 +91,17 @@ impl<O: Paginated> sealed::Ask for O {
     fn page(&self) -> Option<&'static Page> {
         O::SPEC.page()
     }
-    fn offset(&self) -> Option<i64> {
-        Paginated::offset(self)
+    fn start(&self) -> Option<Start> {
+        Paginated::start(self)
     }
-    fn set_offset(&mut self, offset: i64) {
-        Paginated::set_offset(self, offset);
+    fn set_start(&mut self, start: Start) {
+        Paginated::set_start(self, start);
     }
     fn limit(&self) -> Option<i64> {
         Paginated::limit(self)
+    }
+    fn next(&self, answer: &O::Response) -> Option<String> {
+        O::next(answer).map(str::to_owned)
     }
     fn count(&self, answer: &O::Response) -> usize {
         O::items(answer).len()
@@ -127,10 +133,6 @@ impl UntypedList {
     pub fn new(spec: &'static Spec, arguments: Value) -> Option<Self> {
         Some(Self { spec, page: spec.page()?, arguments })
     }
-
-    fn integer(&self, field: &str) -> Option<i64> {
-        self.arguments.get(field)?.as_i64()
-    }
 }
 
 impl fmt::Debug for UntypedList {
@@ -147,17 +149,36 @@ impl sealed::Ask for UntypedList {
     fn page(&self) -> Option<&'static Page> {
         Some(self.page)
     }
-    fn offset(&self) -> Option<i64> {
-        self.integer(self.page.offset())
+    fn start(&self) -> Option<Start> {
+        let turn = self.page.turn();
+        let value = self.arguments.get(turn.field())?;
+        match turn {
+            Turn::Token { .. } => value.as_str().map(|token| Start::Token(token.to_owned())),
+            _ => value.as_i64().map(Start::Offset),
+        }
     }
-    fn set_offset(&mut self, offset: i64) {
+    fn set_start(&mut self, start: Start) {
+        let value = match start {
+            Start::Offset(offset) => Value::from(offset),
+            Start::Token(token) => Value::from(token),
+            _ => return,
+        };
         // Anything but an object is refused when it is sent.
         if let Value::Object(arguments) = &mut self.arguments {
-            arguments.insert(self.page.offset().to_owned(), offset.into());
+            arguments.insert(self.page.turn().field().to_owned(), value);
         }
     }
     fn limit(&self) -> Option<i64> {
-        self.integer(self.page.limit())
+        self.arguments.get(self.page.limit())?.as_i64()
+    }
+    fn next(&self, answer: &Value) -> Option<String> {
+        let Turn::Token { next, .. } = self.page.turn() else { return None };
+        match answer.pointer(next)? {
+            Value::Null => None,
+            Value::String(token) => Some(token.clone()),
+            // A number, say, names a page too: the list must not end there unnoticed.
+            other => Some(other.to_string()),
+        }
     }
     fn count(&self, answer: &Value) -> usize {
         answer.pointer(self.page.items()).and_then(Value::as_array).map_or(0, Vec::len)
@@ -181,10 +202,14 @@ impl sealed::Ask for UntypedList {
 
 /// The pages of a list; an [`Iterator`] over a [`BlockingClient`].
 ///
-/// It ends when the total that the answers state is reached, or a page is empty; where no total is stated, also when a
-/// page is shorter than its limit. If the list goes on beyond the greatest offset that the documents allow, it ends
+/// A list by offset ends when the total that the answers state is reached, or a page is empty; where no total is stated,
+/// also when a page is shorter than its limit. If it goes on beyond the greatest offset that the documents allow, it ends
 /// with [`Error::Invalid`] that names the offset. A list that changes in the meantime can show an item twice or not at
 /// all, as pages of such a list do.
+///
+/// A list by token ends with the answer that names no next page, and with no other: a page may be empty and have a next
+/// one. An answer that names the very page that was asked for would go on for ever; it is not shown, and
+/// [`Error::Decode`] in its place, without a body, names the field.
 ///
 /// After an error it ends too; [`resume`](Self::resume) lets it go on, with the page that failed.
 #[derive(Debug, Clone)]
@@ -192,7 +217,8 @@ impl sealed::Ask for UntypedList {
 pub struct Pages<C, L> {
     client: C,
     list: L,
-    unit: Unit,
+    /// What the offset counts; `None` where pages have tokens.
+    unit: Option<Unit>,
     /// Items before the next page, once that is known.
     before: Option<i64>,
     state: State,
@@ -207,18 +233,24 @@ enum State {
 
 impl<C, L: List> Pages<C, L> {
     fn new(client: C, list: L) -> Self {
-        let unit = list.page().map_or(Unit::Page, Page::unit);
+        let unit = match list.page().map(Page::turn) {
+            Some(Turn::Offset { unit, .. }) => Some(unit),
+            Some(_) => None,
+            None => Some(Unit::Page),
+        };
         Self { client, list, unit, before: None, state: State::Ready }
     }
 
-    /// Counts the offset in items, whatever the documents say. To be chosen before the first page is asked for.
+    /// Counts the offset in items, whatever the documents say. To be chosen before the first page is asked for. A list by
+    /// token has none and stays as it is.
     pub fn by_row(self) -> Self {
-        Self { unit: Unit::Row, ..self }
+        Self { unit: self.unit.and(Some(Unit::Row)), ..self }
     }
 
-    /// Counts the offset in pages, whatever the documents say. To be chosen before the first page is asked for.
+    /// Counts the offset in pages, whatever the documents say. To be chosen before the first page is asked for. A list by
+    /// token has none and stays as it is.
     pub fn by_page(self) -> Self {
-        Self { unit: Unit::Page, ..self }
+        Self { unit: self.unit.and(Some(Unit::Page)), ..self }
     }
 
     /// Goes on after an error, with the page that failed.
@@ -228,25 +260,63 @@ impl<C, L: List> Pages<C, L> {
         }
     }
 
-    /// Offset of the page that is asked for next; a request that begins there goes on where this one stands.
-    pub fn offset(&self) -> i64 {
-        self.list.offset().unwrap_or(0)
+    /// Where the page begins that is asked for next, as far as the request says; `None` is the first of all. A request
+    /// that begins there goes on where this one stands.
+    pub fn start(&self) -> Option<Start> {
+        self.list.start()
     }
 
     /// Takes the outcome of asking for the next page.
     fn take(&mut self, outcome: Result<Reply<L::Answer>, Error>) -> Result<Reply<L::Answer>, Error> {
-        match &outcome {
-            Ok(reply) => self.turn(self.list.count(&reply.value), self.list.total(&reply.value)),
-            Err(_) => self.state = State::Failed,
+        let outcome = outcome.and_then(|reply| match self.unit {
+            Some(unit) => {
+                self.turn(unit, self.list.count(&reply.value), self.list.total(&reply.value));
+                Ok(reply)
+            }
+            None => self.follow(reply),
+        });
+        if outcome.is_err() {
+            self.state = State::Failed;
         }
         outcome
     }
 
+    /// Turns to the page that the answer names.
+    fn follow(&mut self, reply: Reply<L::Answer>) -> Result<Reply<L::Answer>, Error> {
+        let next = self.list.next(&reply.value).filter(|token| !token.is_empty());
+        match next.map(Start::Token) {
+            None => self.state = State::Done,
+            next if next == self.start() => return Err(self.circle(&reply)),
+            Some(next) => self.list.set_start(next),
+        }
+        Ok(reply)
+    }
+
+    /// What an answer is that names itself as the next page.
+    fn circle(&self, reply: &Reply<L::Answer>) -> Error {
+        let path = match self.list.page().map(Page::turn) {
+            Some(Turn::Token { next, .. }) => next.trim_start_matches('/').to_owned(),
+            _ => String::new(),
+        };
+        Error::Decode(Box::new(DecodeError {
+            status: reply.status,
+            path,
+            request_id: reply.request_id.clone(),
+            body: Bytes::new(),
+            source: "it names the page that was asked for as the next one, so the list cannot be read to its end"
+                .into(),
+        }))
+    }
+
     /// Turns to the page behind one of so many items.
-    fn turn(&mut self, count: usize, total: Option<i64>) {
+    fn turn(&mut self, unit: Unit, count: usize, total: Option<i64>) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let (offset, limit) = (self.offset(), self.list.limit());
-        let before = self.before.unwrap_or_else(|| match self.unit {
+        let offset = match self.start() {
+            Some(Start::Offset(offset)) => offset,
+            _ => 0,
+        };
+        let limit = self.list.limit();
+        let before = self.before.unwrap_or_else(|| match unit {
             Unit::Row => offset,
             // Without a limit the first page shows what the server's own is.
             _ => offset.saturating_mul(limit.unwrap_or(count)),
@@ -258,8 +328,8 @@ impl<C, L: List> Pages<C, L> {
             None => limit.is_none_or(|limit| count >= limit),
         };
         if more && count > 0 {
-            let step = if self.unit == Unit::Row { count } else { 1 };
-            self.list.set_offset(offset.saturating_add(step));
+            let step = if unit == Unit::Row { count } else { 1 };
+            self.list.set_start(Start::Offset(offset.saturating_add(step)));
         } else {
             self.state = State::Done;
         }
@@ -303,12 +373,14 @@ impl<C, L: List> Items<C, L> {
         Self { pages, page: Vec::new().into_iter() }
     }
 
-    /// Counts the offset in items, whatever the documents say. To be chosen before the first item is asked for.
+    /// Counts the offset in items, whatever the documents say. To be chosen before the first item is asked for. A list by
+    /// token has none and stays as it is.
     pub fn by_row(self) -> Self {
         Self { pages: self.pages.by_row(), ..self }
     }
 
-    /// Counts the offset in pages, whatever the documents say. To be chosen before the first item is asked for.
+    /// Counts the offset in pages, whatever the documents say. To be chosen before the first item is asked for. A list by
+    /// token has none and stays as it is.
     pub fn by_page(self) -> Self {
         Self { pages: self.pages.by_page(), ..self }
     }

@@ -14,10 +14,12 @@ use std::time::Duration;
 use wechatpay_model::Operation;
 use wechatpay_model::busifavor::ListCouponCodes;
 use wechatpay_model::favor::{GetStock, ListStockItems, ListStockMerchants, ListUserCoupons};
+use wechatpay_model::operation::{Paginated, Start};
+use wechatpay_model::product_coupon::ListAssociatedStores;
 use wechatpay_protocol::crypto::{Signer, VerifyingKey};
 use wechatpay_protocol::pages::UntypedList;
 use wechatpay_protocol::{
-    BlockingClient, BoxError, Client, Error, Merchant, Stamper, TransportError, Trust, ViolationKind,
+    BlockingClient, BoxError, Client, Error, Executed, Merchant, Stamper, TransportError, Trust, ViolationKind,
 };
 
 const SERIAL: &str = "PUB_KEY_ID_0119000000012026010100000001";
@@ -55,6 +57,34 @@ impl Stamper for Fixed {
     }
 }
 
+/// Answers requests.
+trait Answer: Clone + Send + Sync + 'static {
+    fn answer(&self, request: &Request<Bytes>) -> Result<Vec<u8>, TransportError>;
+
+    fn client(&self) -> Client<impl wechatpay_protocol::Transport + use<Self>> {
+        let server = self.clone();
+        let transport = move |request: Request<Bytes>| {
+            let answer = server.answer(&request);
+            async move { Ok(signed().body(Full::new(Bytes::from(answer?))).unwrap()) }
+        };
+        Client::new(transport, merchant(), trust()).with_stamper(Fixed)
+    }
+
+    fn blocking(&self) -> BlockingClient<impl wechatpay_protocol::BlockingTransport + use<Self>> {
+        let server = self.clone();
+        let transport = move |request: Request<Bytes>, _: Option<Duration>| {
+            Ok(signed().body(std::io::Cursor::new(server.answer(&request)?)).unwrap())
+        };
+        BlockingClient::new(transport, merchant(), trust()).with_stamper(Fixed)
+    }
+}
+
+/// A field of the query.
+fn queried<'a>(request: &'a Request<Bytes>, name: &str) -> Option<&'a str> {
+    let mut fields = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+    fields.find_map(|(key, value)| (key == name).then_some(value))
+}
+
 /// A server that holds a list, and remembers which pages it was asked for.
 #[derive(Clone)]
 struct Server {
@@ -75,12 +105,14 @@ impl Server {
         Self { rows, by_row: false, total: true, cap: usize::MAX, fails: None, asked: Arc::default() }
     }
 
+    fn asked(&self) -> String {
+        self.asked.lock().unwrap().join(" ")
+    }
+}
+
+impl Answer for Server {
     fn answer(&self, request: &Request<Bytes>) -> Result<Vec<u8>, TransportError> {
-        let query = request.uri().query().unwrap_or_default();
-        let field = |name: &str| {
-            let mut fields = query.split('&').filter_map(|pair| pair.split_once('='));
-            fields.find_map(|(key, value)| (key == name).then(|| value.parse::<usize>().unwrap()))
-        };
+        let field = |name: &str| queried(request, name).map(|value| value.parse::<usize>().unwrap());
         let (offset, limit) = (field("offset"), field("limit"));
         let number = {
             let mut asked = self.asked.lock().unwrap();
@@ -99,26 +131,50 @@ impl Server {
         }
         Ok(answer.to_string().into_bytes())
     }
+}
+
+/// A page that has a name: its token, the stores on it, and the token of the next.
+type NamedPage = (&'static str, &'static [&'static str], Option<&'static str>);
+
+/// A server whose pages have names; that of the first is `-`.
+#[derive(Clone)]
+struct Named {
+    pages: &'static [NamedPage],
+    /// Which of its answers fails, counted from 0.
+    fails: Option<usize>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Named {
+    fn new(pages: &'static [NamedPage]) -> Self {
+        Self { pages, fails: None, asked: Arc::default() }
+    }
 
     fn asked(&self) -> String {
         self.asked.lock().unwrap().join(" ")
     }
+}
 
-    fn client(&self) -> Client<impl wechatpay_protocol::Transport + use<>> {
-        let server = self.clone();
-        let transport = move |request: Request<Bytes>| {
-            let answer = server.answer(&request);
-            async move { Ok(signed().body(Full::new(Bytes::from(answer?))).unwrap()) }
+impl Answer for Named {
+    fn answer(&self, request: &Request<Bytes>) -> Result<Vec<u8>, TransportError> {
+        let token = queried(request, "page_token").unwrap_or("-");
+        assert_eq!(queried(request, "page_size"), Some("2"), "it stays as it was asked for");
+        let number = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(token.to_owned());
+            asked.len() - 1
         };
-        Client::new(transport, merchant(), trust()).with_stamper(Fixed)
-    }
-
-    fn blocking(&self) -> BlockingClient<impl wechatpay_protocol::BlockingTransport + use<>> {
-        let server = self.clone();
-        let transport = move |request: Request<Bytes>, _: Option<Duration>| {
-            Ok(signed().body(std::io::Cursor::new(server.answer(&request)?)).unwrap())
-        };
-        BlockingClient::new(transport, merchant(), trust()).with_stamper(Fixed)
+        if self.fails == Some(number) {
+            return Err(TransportError::interrupted("the line is cut"));
+        }
+        let (_, stores, next) = self.pages.iter().find(|(name, ..)| *name == token).expect("a page of this name");
+        let stores: Vec<_> = stores.iter().map(|id| json!({"store_id": id})).collect();
+        // What total it states counts for nothing where the answers say which page is the last.
+        let mut answer = json!({"total_count": 1, "store_list": stores});
+        if let Some(next) = next {
+            answer["next_page_token"] = json!(next);
+        }
+        Ok(answer.to_string().into_bytes())
     }
 }
 
@@ -159,6 +215,17 @@ fn untyped(offset: Option<i64>, limit: Option<i64>) -> UntypedList {
         }
     }
     UntypedList::new(ListCouponCodes::SPEC, arguments).expect("a list")
+}
+
+fn stores(token: Option<&str>) -> ListAssociatedStores {
+    let mut list =
+        ListAssociatedStores::builder().product_coupon_id("1").stock_id("2").brand_id("3").page_size(2).build();
+    list.page_token = token.map(str::to_owned);
+    list
+}
+
+fn untyped_stores(token: Option<&str>) -> UntypedList {
+    UntypedList::new(ListAssociatedStores::SPEC, serde_json::to_value(stores(token)).unwrap()).expect("a list")
 }
 
 fn rows(range: std::ops::Range<usize>) -> Vec<String> {
@@ -323,8 +390,8 @@ fn after_an_error_nothing_comes_until_it_is_resumed_with_the_page_that_failed() 
     let mut pages = client.pages(merchants(0, 2));
     assert_eq!(block_on(pages.next()).unwrap().unwrap().value.data.len(), 2);
     assert!(block_on(pages.next()).unwrap().is_err());
-    assert_eq!(pages.offset(), 1, "where another request may begin");
-    let rest: Result<Vec<_>, _> = server.blocking().items(merchants(pages.offset(), 2)).collect();
+    assert_eq!(pages.start(), Some(Start::Offset(1)), "where another request may begin");
+    let rest: Result<Vec<_>, _> = server.blocking().items(merchants(1, 2)).collect();
     assert_eq!(rest.unwrap().len(), 3);
 }
 
@@ -335,7 +402,7 @@ fn a_page_that_is_dropped_on_its_way_is_asked_for_again() {
     let mut pages = client.pages(merchants(0, 2));
     drop(pages.next());
     let page = block_on(pages.next()).unwrap().unwrap();
-    assert_eq!((page.value.data.len(), pages.offset()), (2, 1));
+    assert_eq!((page.value.data.len(), pages.start()), (2, Some(Start::Offset(1))));
 }
 
 #[test]
@@ -357,4 +424,147 @@ fn debug_tells_nobody_who_is_asked_about() {
     let typed = format!("{:?}", server.blocking().items(request));
     let untyped = format!("{:?}", server.blocking().pages(UntypedList::new(ListUserCoupons::SPEC, arguments).unwrap()));
     assert!(!typed.contains("oSECRET") && !untyped.contains("oSECRET"), "{typed} {untyped}");
+}
+
+/// What every way of reading a list by token finds: the stores, the error after them, and the pages asked for.
+fn every_way(server: impl Fn() -> Named, token: Option<&str>) -> (Vec<String>, Option<Error>, String) {
+    fn split(outcomes: Vec<Result<String, Error>>) -> (Vec<String>, Option<Error>) {
+        let (mut found, mut error) = (Vec::new(), None);
+        for outcome in outcomes {
+            assert!(error.is_none(), "an error is the end");
+            match outcome {
+                Ok(id) => found.push(id),
+                Err(failure) => error = Some(failure),
+            }
+        }
+        (found, error)
+    }
+    let id = |store: Value| store["store_id"].as_str().unwrap().to_owned();
+    let mut ways = Vec::new();
+    let named = server();
+    let items = named.blocking().items(stores(token)).by_page().map(|store| store.map(|store| store.store_id));
+    ways.push((split(items.collect()), named.asked()));
+    let named = server();
+    let items = named.blocking().items(untyped_stores(token)).by_row().map(|store| store.map(id));
+    ways.push((split(items.collect()), named.asked()));
+    let named = server();
+    let mut items = named.client().items(stores(token)).by_row().into_stream();
+    let items = block_on(drain(&mut items)).into_iter().map(|store| store.map(|store| store.store_id));
+    ways.push((split(items.collect()), named.asked()));
+    let named = server();
+    let client = named.client();
+    let mut items = client.items(untyped_stores(token));
+    let mut found = Vec::new();
+    while let Some(store) = block_on(items.next()) {
+        found.push(store.map(id));
+    }
+    ways.push((split(found), named.asked()));
+
+    let same = |(found, error): &(Vec<String>, Option<Error>), asked: &String| {
+        (found.clone(), error.as_ref().map(ToString::to_string), asked.clone())
+    };
+    let ((first, asked), rest) = ways.split_first().expect("ways");
+    for (other, pages) in rest {
+        assert_eq!(same(first, asked), same(other, pages));
+    }
+    let ((found, error), asked) = ways.swap_remove(0);
+    (found, error, asked)
+}
+
+#[test]
+fn a_list_by_token_ends_where_no_next_page_is_named_and_nowhere_else() {
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    // An equals sign is escaped on the wire.
+    const PAGES: &[NamedPage] = &[
+        ("-", &["1", "2"], Some("MTIz==")),
+        ("MTIz%3D%3D", &[], Some("b")),
+        ("b", &["3"], Some("c")),
+        ("c", &["4", "5"], None),
+    ];
+    let (found, error, asked) = every_way(|| Named::new(PAGES), None);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((found, asked.as_str()), (ids(&["1", "2", "3", "4", "5"]), "- MTIz%3D%3D b c"));
+    let (found, error, asked) = every_way(|| Named::new(PAGES), Some("b"));
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!((found, asked.as_str()), (ids(&["3", "4", "5"]), "b c"), "it begins where the request says");
+
+    const ENDS: [&[NamedPage]; 3] =
+        [&[("-", &[], None)], &[("-", &[], Some(""))], &[("-", &["1"], Some("a")), ("a", &[], Some(""))]];
+    for end in ENDS {
+        let (found, error, asked) = every_way(|| Named::new(end), None);
+        let all: Vec<_> = end.iter().flat_map(|(_, stores, _)| ids(stores)).collect();
+        assert!(error.is_none(), "{error:?}");
+        assert_eq!((found, asked.split(' ').count()), (all, end.len()), "an empty text names no page");
+    }
+}
+
+#[test]
+fn a_page_that_names_itself_as_the_next_is_an_error_and_no_loop() {
+    const PAGES: &[NamedPage] = &[("-", &["1"], Some("a")), ("a", &["1"], Some("a"))];
+    let (found, error, asked) = every_way(|| Named::new(PAGES), None);
+    assert_eq!((found.as_slice(), asked.as_str()), (&["1".to_owned()][..], "- a"), "the page is not shown");
+    let error = error.expect("an error");
+    assert_eq!((error.kind(), error.executed(), error.status()), ("decode", Executed::Yes, Some(200)));
+    let text = error.to_string();
+    assert!(text.contains("next_page_token") && text.contains("cannot be read to its end"), "{text}");
+
+    // The next attempt may find it in order.
+    let server = Named::new(PAGES);
+    let mut items = server.blocking().pages(stores(None));
+    assert!(items.next().unwrap().is_ok() && items.next().unwrap().is_err() && items.next().is_none());
+    items.resume();
+    assert!(items.next().unwrap().is_err() && items.next().is_none());
+    assert_eq!((server.asked().as_str(), items.start()), ("- a a", Some(Start::Token("a".to_owned()))));
+}
+
+#[test]
+fn a_list_by_token_is_resumed_with_the_page_that_failed() {
+    const PAGES: &[NamedPage] = &[("-", &["1", "2"], Some("a")), ("a", &["3"], Some("b")), ("b", &["4"], None)];
+    let failing = || Named { fails: Some(1), ..Named::new(PAGES) };
+    let (found, error, asked) = every_way(failing, None);
+    assert!(matches!(error, Some(Error::Transport(_))), "{error:?}");
+    assert_eq!((found.len(), asked.as_str()), (2, "- a"));
+
+    let server = failing();
+    let mut read = server.blocking().pages(untyped_stores(None));
+    assert_eq!(read.start(), None, "the first page has no name");
+    assert!(read.next().unwrap().is_ok() && read.next().unwrap().is_err() && read.next().is_none());
+    let start = read.start().expect("where another request may begin");
+    assert_eq!(start.to_string(), "a");
+    let mut other = stores(None);
+    other.set_start(Start::Offset(7));
+    assert_eq!(other, stores(None), "it has no offset");
+    other.set_start(start);
+    let rest: Result<Vec<_>, _> = Named::new(PAGES).blocking().items(other).collect();
+    assert_eq!(rest.unwrap().len(), 2);
+    read.resume();
+    assert_eq!(read.map(|page| page.unwrap().value["store_list"].as_array().map_or(0, Vec::len)).sum::<usize>(), 2);
+    assert_eq!(server.asked(), "- a a b");
+
+    let server = failing();
+    let mut stream = server.client().items(stores(None)).into_stream();
+    assert_eq!(block_on(drain(&mut stream)).len(), 3);
+    stream.resume();
+    assert!(block_on(drain(&mut stream)).into_iter().map(Result::unwrap).map(|store| store.store_id).eq(["3", "4"]));
+    assert_eq!(server.asked(), "- a a b");
+
+    let mut merchants = merchants(3, 2);
+    merchants.set_start(Start::Token("a".to_owned()));
+    assert_eq!(Paginated::start(&merchants), Some(Start::Offset(3)), "it has no tokens");
+}
+
+#[test]
+fn a_token_of_another_type_is_a_token() {
+    for (next, then, asked) in [(json!(7), json!({"next_page_token": null}), 2), (json!(null), json!({}), 1)] {
+        let count = Arc::new(Mutex::new(0));
+        let (counted, first) = (Arc::clone(&count), json!({"store_list": [1], "next_page_token": next}));
+        let transport = move |request: Request<Bytes>, _: Option<Duration>| {
+            *counted.lock().unwrap() += 1;
+            let answer = if queried(&request, "page_token") == Some("7") { &then } else { &first };
+            Ok(signed().body(std::io::Cursor::new(answer.to_string().into_bytes())).unwrap())
+        };
+        let client = BlockingClient::new(transport, merchant(), trust()).with_stamper(Fixed);
+        let items: Result<Vec<_>, _> = client.items(untyped_stores(None)).collect();
+        assert_eq!((items.unwrap(), *count.lock().unwrap()), (vec![json!(1)], asked));
+    }
 }

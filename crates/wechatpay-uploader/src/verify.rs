@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use wechatpay_model::operation::Turn;
 use wechatpay_protocol::Transport;
 use wechatpay_protocol::pages::UntypedList;
 
@@ -68,7 +69,9 @@ impl<T: Transport> Uploader<T> {
             return Err(UploadError::Unsupported(format!("{id} has no pages")));
         };
         let mut arguments = Endpoint::listing_arguments(listing, &self.job.target);
-        arguments.insert(page.offset().to_owned(), 0.into());
+        if let Turn::Offset { field, .. } = page.turn() {
+            arguments.insert(field.to_owned(), 0.into());
+        }
         arguments.insert(page.limit().to_owned(), listing.page.into());
         let Some(list) = UntypedList::new(listing.spec, Value::Object(arguments)) else {
             return Err(UploadError::Unsupported(format!("{id} has no pages")));

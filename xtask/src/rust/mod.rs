@@ -128,7 +128,7 @@ fn family_imports(family: &Family) -> TokenStream {
         names.push("Operation");
     }
     if family.operations.iter().any(|operation| operation.data.page.is_some()) {
-        names.push("Paginated");
+        names.extend(["Paginated", "Start"]);
     }
     if !family.notifications.is_empty() {
         names.push("Payload");

@@ -5,7 +5,7 @@ use super::{docs, shapes};
 use crate::catalog::{Family, Notification, Operation, Scope, referent};
 use crate::names::screaming;
 use crate::schema::{
-    Audience, Body, Delivery, ErrorRow, Idempotency, Method, Node, NotificationFile, Page, Per, Rate, Rule, Unit,
+    Audience, Body, Delivery, ErrorRow, Idempotency, Method, Node, NotificationFile, Page, Per, Rate, Rule, Turn, Unit,
 };
 use crate::source::below;
 use anyhow::anyhow;
@@ -61,13 +61,30 @@ fn paginated(scope: &Scope, structs: &Structs, operation: &Operation, page: &Pag
     let response_name = response_name.as_deref().or(shared).unwrap_or_default();
     let response = scope.follow(response);
 
-    let (offset, offset_required) = structs.field(&name, &data.request, &page.offset)?;
+    let turn = turn(page)?;
+    let (begin, kind, copy) = match turn {
+        Turn::Offset { offset, .. } => (offset, quote!(Start::Offset), quote!()),
+        Turn::Token { token, .. } => (token, quote!(Start::Token), quote!(.clone())),
+    };
+    let (begin, begin_required) = structs.field(&name, &data.request, begin)?;
     let (limit, limit_required) = structs.field(&name, &data.request, &page.limit)?;
     let (items, _) = structs.field(response_name, response, page.items.trim_start_matches('/'))?;
     let get = |field: &syn::Ident, required: bool, of: TokenStream| {
         if required { quote!(Some(#of.#field)) } else { quote!(#of.#field) }
     };
-    let set = if offset_required { quote!(offset) } else { quote!(Some(offset)) };
+    let begin = begin.ident;
+    let start =
+        if begin_required { quote!(Some(#kind(self.#begin #copy))) } else { quote!(self.#begin #copy.map(#kind)) };
+    let set = if begin_required { quote!(start) } else { quote!(Some(start)) };
+    let next = match turn {
+        Turn::Offset { .. } => quote!(),
+        Turn::Token { next, .. } => {
+            let (next, required) = structs.field(response_name, response, next.trim_start_matches('/'))?;
+            let next = next.ident;
+            let next = if required { quote!(Some(&response.#next)) } else { quote!(response.#next.as_deref()) };
+            quote! { fn next(response: &Self::Response) -> Option<&str> { #next } }
+        }
+    };
     let total = match &page.total {
         Some(total) => {
             let (total, required) = structs.field(response_name, response, total.trim_start_matches('/'))?;
@@ -76,21 +93,28 @@ fn paginated(scope: &Scope, structs: &Structs, operation: &Operation, page: &Pag
         }
         None => quote! { fn total(_: &Self::Response) -> Option<i64> { None } },
     };
-    let (get_offset, get_limit) =
-        (get(offset.ident, offset_required, quote!(self)), get(limit.ident, limit_required, quote!(self)));
-    let (offset, items, item) = (offset.ident, items.ident, items.item()?);
+    let get_limit = get(limit.ident, limit_required, quote!(self));
+    let (items, item) = (items.ident, items.item()?);
     let ident = format_ident!("{name}");
     Ok(quote! {
         impl Paginated for #ident {
             type Item = #item;
-            fn offset(&self) -> Option<i64> { #get_offset }
-            fn set_offset(&mut self, offset: i64) { self.#offset = #set; }
+            fn start(&self) -> Option<Start> { #start }
+            fn set_start(&mut self, start: Start) {
+                if let #kind(start) = start { self.#begin = #set; }
+            }
             fn limit(&self) -> Option<i64> { #get_limit }
             fn items(response: &Self::Response) -> &[Self::Item] { &response.#items }
             fn into_items(response: Self::Response) -> Vec<Self::Item> { response.#items }
+            #next
             #total
         }
     })
+}
+
+/// What says where a page begins.
+fn turn(page: &Page) -> anyhow::Result<Turn<'_>> {
+    page.turn().ok_or_else(|| anyhow!("a list has neither `offset` and `unit` nor `token` and `next`"))
 }
 
 /// The payload of a notification, and what joins it to its description.
@@ -215,7 +239,7 @@ fn spec(scope: &Scope, operation: &Operation) -> anyhow::Result<TokenStream> {
     }
     let request = shapes::shape(scope, &data.request)?;
     let rules = data.rules.iter().map(rule);
-    let page = shapes::option(data.page.as_ref().map(page));
+    let page = shapes::option(data.page.as_ref().map(page).transpose()?);
     let rate = data.rate.iter().map(rate);
     let errors = error_rows(&data.errors);
     let schema = format!("schemas/{id}.json");
@@ -261,14 +285,15 @@ fn find_sealed(scope: &Scope, node: &Node, pointer: &str, found: &mut Vec<String
     }
 }
 
-fn page(page: &Page) -> TokenStream {
-    let Page { offset, limit, items, total, unit } = page;
-    let total = shapes::option(total.as_ref());
-    let unit = match unit {
-        Unit::Page => quote!(Unit::Page),
-        Unit::Row => quote!(Unit::Row),
+fn page(page: &Page) -> anyhow::Result<TokenStream> {
+    let Page { limit, items, .. } = page;
+    let total = shapes::option(page.total.as_ref());
+    let turn = match turn(page)? {
+        Turn::Offset { offset, unit: Unit::Page } => quote!(Turn::Offset { field: #offset, unit: Unit::Page }),
+        Turn::Offset { offset, unit: Unit::Row } => quote!(Turn::Offset { field: #offset, unit: Unit::Row }),
+        Turn::Token { token, next } => quote!(Turn::Token { field: #token, next: #next }),
     };
-    quote!(Page { offset: #offset, limit: #limit, items: #items, total: #total, unit: #unit })
+    Ok(quote!(Page { turn: #turn, limit: #limit, items: #items, total: #total }))
 }
 
 fn rate(rate: &Rate) -> TokenStream {

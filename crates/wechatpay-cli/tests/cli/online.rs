@@ -30,6 +30,24 @@ fn stock(mchid: &str, number: &str) -> Value {
     })
 }
 
+/// A product coupon of a brand, for these stores.
+fn product(store_scope: &str) -> Value {
+    let period =
+        json!({"available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"});
+    json!({
+        "out_request_no": "brand-product-1", "scope": "ALL", "type": "NORMAL", "usage_mode": "SINGLE",
+        "single_usage_info": {"normal_coupon": {"threshold": 10000, "discount_amount": 1500}},
+        "display_info": {"name": "全场满100减15", "image_url": "https://a/1", "background_url": "https://a/2"},
+        "stock": {
+            "coupon_code_mode": "WECHATPAY", "stock_send_rule": {"max_count": 1000, "max_count_per_user": 100},
+            "single_usage_rule": {"coupon_available_period": period},
+            "usage_rule_display_info": {"coupon_usage_method_list": ["OFFLINE"], "usage_description": "全场可用"},
+            "coupon_display_info": {"code_display_mode": "QRCODE"},
+            "notify_config": {"notify_appid": "wx1234567889999"}, "store_scope": store_scope
+        }
+    })
+}
+
 /// A text with every number put to 0: ids, times and how long something took differ from run to run.
 fn without_numbers(text: &str) -> String {
     let mut shape = String::new();
@@ -123,21 +141,7 @@ fn a_brand_calls_in_its_own_name() {
     };
     let address = ["product_coupon.set_notify_config", "notify_url=https://www.example.com/notify"];
     assert_eq!(call(&address, "").code, 0);
-    let period =
-        json!({"available_begin_time": "2026-01-01T00:00:00+08:00", "available_end_time": "2026-12-31T23:59:59+08:00"});
-    let request = json!({
-        "out_request_no": "brand-product-1", "scope": "ALL", "type": "NORMAL", "usage_mode": "SINGLE",
-        "single_usage_info": {"normal_coupon": {"threshold": 10000, "discount_amount": 1500}},
-        "display_info": {"name": "全场满100减15", "image_url": "https://a/1", "background_url": "https://a/2"},
-        "stock": {
-            "coupon_code_mode": "WECHATPAY", "stock_send_rule": {"max_count": 1000, "max_count_per_user": 100},
-            "single_usage_rule": {"coupon_available_period": period},
-            "usage_rule_display_info": {"coupon_usage_method_list": ["OFFLINE"], "usage_description": "全场可用"},
-            "coupon_display_info": {"code_display_mode": "QRCODE"},
-            "notify_config": {"notify_appid": "wx1234567889999"}, "store_scope": "NONE"
-        }
-    });
-    let made = call(&["product_coupon.create_product_coupon", "-"], &request.to_string());
+    let made = call(&["product_coupon.create_product_coupon", "-"], &product("NONE").to_string());
     assert_eq!(made.code, 0, "{made:?}");
     let id = made.json()[0]["product_coupon_id"].as_str().unwrap().to_owned();
     let get = ["product_coupon.get_product_coupon", &format!("product_coupon_id={id}")].map(str::to_owned);
@@ -358,6 +362,47 @@ fn a_list_that_breaks_off_says_where_to_go_on() {
     let error = &error["error"];
     assert!(run.code == 3 && item["stock_id"].is_string() && error["kind"] == "transport", "{run:?}");
     assert!(error["printed"] == 1 && error["next"].as_str().unwrap().ends_with("offset=1"), "{error}");
+}
+
+#[test]
+fn a_list_by_token_is_read_whole_and_says_where_to_go_on() {
+    let sandbox = Sandbox::with(&["--brand", "120344"]);
+    let call = |arguments: &[&str], stdin: &str| {
+        let mut command = sandbox.command_of_brand("120344", &[&["--json", "call"], arguments].concat());
+        let run = sandbox.run_with(&mut command, stdin.as_bytes());
+        (run.code, run.json(), run.stderr)
+    };
+    assert_eq!(call(&["product_coupon.set_notify_config", "notify_url=https://www.example.com/notify"], "").0, 0);
+    let (_, made, said) = call(&["product_coupon.create_product_coupon", "-"], &product("SPECIFIC").to_string());
+    let id = |pointer| made[0].pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{made:?} {said}"));
+    let ids = [
+        format!("product_coupon_id={}", id("/product_coupon_id")),
+        format!("stock_id={}", id("/stock/stock_id")),
+        "brand_id=120344".to_owned(),
+    ];
+    let [product, stock, brand] = ids.each_ref().map(String::as_str);
+    let stores: Vec<_> = (100..125).map(|store| json!({"store_id": store.to_string()})).collect();
+    let given = format!("store_list={}", json!(stores));
+    let associated = call(&["product_coupon.associate_stores", product, stock, brand, &given], "");
+    assert_eq!(associated.0, 0, "{associated:?}");
+
+    let list = |more: &[&str]| {
+        let named = ["product_coupon.list_associated_stores", product, stock, brand, "--all"];
+        call(&[&named, more].concat(), "")
+    };
+    // As long as the documents allow, which is all of them; then in three pages.
+    for more in [&[][..], &["page_size=10"], &["page_size=10", "page_token=0"]] {
+        let (code, listed, said) = list(more);
+        assert_eq!((code, &listed, said.as_str()), (0, &stores, ""), "{more:?}");
+    }
+    let (_, rest, _) = list(&["page_size=10", "page_token=10"]);
+    assert_eq!(rest, stores[10..], "from the page that is named");
+
+    let base = one_page(&sandbox, |mut stream| drop(head(&mut stream)));
+    let (code, mut lines, _) = list(&["page_size=10", "--base-url", &base]);
+    let error = lines.pop().unwrap()["error"].take();
+    assert_eq!((code, lines.len(), &error["kind"], &error["printed"]), (3, 10, &json!("transport"), &json!(10)));
+    assert!(error["next"].as_str().unwrap().ends_with("page_token=10"), "{error}");
 }
 
 #[cfg(unix)]

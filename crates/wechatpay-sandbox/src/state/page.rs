@@ -3,7 +3,7 @@
 use super::Call;
 use crate::settings::OffsetUnit;
 use serde_json::{Map, Value, json};
-use wechatpay_model::operation::Unit;
+use wechatpay_model::operation::{Page as Pages, Turn, Unit};
 
 /// Items on a page of a list that leaves `limit` open.
 const LIMIT: u64 = 20;
@@ -22,7 +22,7 @@ impl Page {
         let (offset, limit) = (number("offset").unwrap_or(0), number("limit").unwrap_or(LIMIT));
         let by_row = match call.settings.offset_unit {
             Some(unit) => unit == OffsetUnit::Row,
-            None => call.spec.page().is_some_and(|page| page.unit() == Unit::Row),
+            None => matches!(call.spec.page().map(Pages::turn), Some(Turn::Offset { unit: Unit::Row, .. })),
         };
         let skip = if by_row { offset } else { offset.saturating_mul(limit) };
         Self { offset, limit, skip: usize::try_from(skip).unwrap_or(usize::MAX) }

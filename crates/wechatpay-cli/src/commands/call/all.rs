@@ -8,7 +8,7 @@ use crate::wire::{self, Way};
 use serde_json::Value;
 use std::cell::Cell;
 use wechatpay_model::Spec;
-use wechatpay_model::operation::Page;
+use wechatpay_model::operation::{Page, Start, Turn};
 use wechatpay_protocol::Error;
 use wechatpay_protocol::pages::UntypedList;
 
@@ -20,9 +20,9 @@ pub(super) fn run(account: &args::Account, way: Way, spec: &'static Spec, mut ar
     let list = UntypedList::new(spec, arguments);
     let account = Account::load(account)?;
     let (operation, output) = (Operation::known(spec), way.output);
-    let (printed, offset) = (Cell::new(0), Cell::new(0));
+    let (printed, start) = (Cell::new(0), Cell::new(None));
     let read = wire::exchange(account, way, &operation, |client| {
-        let (printed, offset, operation) = (&printed, &offset, &operation);
+        let (printed, start, operation) = (&printed, &start, &operation);
         async move {
             let Some(list) = list else { return Ok(()) };
             let mut pages = client.pages(list);
@@ -34,7 +34,7 @@ pub(super) fn run(account: &args::Account, way: Way, spec: &'static Spec, mut ar
                         printed.set(printed.get() + 1);
                     }
                 }
-                offset.set(pages.offset());
+                start.set(pages.start());
             }
             Ok(())
         }
@@ -46,7 +46,7 @@ pub(super) fn run(account: &args::Account, way: Way, spec: &'static Spec, mut ar
             let s = if count == 1 { "" } else { "s" };
             output.hint(format_args!("{} · {count} item{s}, verified", spec.id()));
         }
-        Err(failure) => return Err(stopped(failure, page, printed.get(), offset.get())),
+        Err(failure) => return Err(stopped(failure, page, printed.get(), start.take())),
     }
     Ok(())
 }
@@ -54,7 +54,9 @@ pub(super) fn run(account: &args::Account, way: Way, spec: &'static Spec, mut ar
 /// The first page, and pages as long as the documents allow, where the request does not say otherwise.
 fn begin(spec: &Spec, page: &Page, arguments: &mut Value) {
     if let Value::Object(arguments) = arguments {
-        arguments.entry(page.offset()).or_insert(0.into());
+        if let Turn::Offset { field, .. } = page.turn() {
+            arguments.entry(field).or_insert(0.into());
+        }
         if let Some(limit) = catalog::largest(spec, page.limit()) {
             arguments.entry(page.limit()).or_insert(limit.into());
         }
@@ -62,15 +64,16 @@ fn begin(spec: &Spec, page: &Page, arguments: &mut Value) {
 }
 
 /// A list that was not read to its end, and where to go on.
-fn stopped(by: Failure, page: &Page, printed: usize, offset: i64) -> Failure {
+fn stopped(by: Failure, page: &Page, printed: usize, start: Option<Start>) -> Failure {
     if printed == 0 || matches!(by, Failure::Unread | Failure::Local(_)) {
         return by;
     }
     let resume = match &by {
-        Failure::Call { error, .. } if matches!(**error, Error::Invalid(_)) => {
-            "the documents allow no further page; narrow the list down, if the operation has fields for that".to_owned()
-        }
-        _ => format!("to go on from there, run the same again with {}={offset}", page.offset()),
+        Failure::Call { error, .. } if matches!(**error, Error::Invalid(_)) => Some(
+            "the documents allow no further page; narrow the list down, if the operation has fields for that"
+                .to_owned(),
+        ),
+        _ => start.map(|start| format!("to go on from there, run the same again with {}={start}", page.turn().field())),
     };
-    Failure::Stopped { by: Box::new(by), printed: Some(printed), unknown: 0, resume: Some(resume) }
+    Failure::Stopped { by: Box::new(by), printed: Some(printed), unknown: 0, resume }
 }

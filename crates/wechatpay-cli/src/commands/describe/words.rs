@@ -5,7 +5,7 @@ use crate::catalog::largest;
 use serde_json::Value;
 use std::fmt::Display;
 use wechatpay_model::Spec;
-use wechatpay_model::operation::{Charset, Delivery, Page, Per, Rate, Rule, Shape, Unit};
+use wechatpay_model::operation::{Charset, Delivery, Page, Per, Rate, Rule, Shape, Turn, Unit};
 use wechatpay_protocol::check::describe_charset;
 
 /// What kind of value it is, with its unit.
@@ -143,16 +143,17 @@ pub(super) fn rate(rate: &Rate) -> String {
 
 /// How a list is read page by page.
 pub(super) fn pages(spec: &Spec, page: &Page) -> String {
-    let counts = if page.unit() == Unit::Row { "items" } else { "pages" };
     let most = |name: &str| largest(spec, name).map(|most| format!(", at most {most}")).unwrap_or_default();
-    format!(
-        "`{}` counts {counts} from 0{}; `{}` is the length of a page{}; `wechatpay call {} --all` reads them all",
-        page.offset(),
-        most(page.offset()),
-        page.limit(),
-        most(page.limit()),
-        spec.id(),
-    )
+    let begin = match page.turn() {
+        Turn::Offset { field, unit: Unit::Row } => format!("`{field}` counts items from 0{}", most(field)),
+        Turn::Token { field, next } => {
+            format!("`{field}` names a page, as {next} of the page before says; the first has no name")
+        }
+        other => format!("`{0}` counts pages from 0{1}", other.field(), most(other.field())),
+    };
+    let (limit, id) = (page.limit(), spec.id());
+    let most = most(limit);
+    format!("{begin}; `{limit}` is the length of a page{most}; `wechatpay call {id} --all` reads them all")
 }
 
 /// How often a notification is sent.
