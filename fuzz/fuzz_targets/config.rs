@@ -72,7 +72,7 @@ fuzz_target!(|input: &[u8]| {
         if let Err(failure) = config::Account::load(&account) {
             said(failure);
         }
-        if let Err(failure) = config::Addressee::load(&account) {
+        if let Err(failure) = config::Addressee::load(&account, 0) {
             said(failure);
         }
         if let Err(failure) = config::known(&account) {
