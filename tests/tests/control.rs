@@ -4,6 +4,7 @@
 
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -297,7 +298,15 @@ async fn what_no_api_does_is_done_on_the_page() {
     assert!(status == 400 && said.contains("cannot be moved by console"), "{said}");
 }
 
-/// The page in Debian's chromium. Without JavaScript it says the same: the text is looked for in what the server wrote.
+/// A browser of the family of Chromium: the one that is named, as `cargo xtask ci` does, or one that is installed.
+fn browser() -> Option<OsString> {
+    let runs = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    let names = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+    std::env::var_os("WECHATPAY_BROWSER").or_else(|| names.into_iter().find(runs).map(OsString::from))
+}
+
+/// The page as it is written, and in a browser, where there is one. Without JavaScript it says the same: the text is looked
+/// for in what the server wrote.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_shows_why_a_signature_failed() {
     let sandbox = used().await;
@@ -312,8 +321,10 @@ async fn the_page_shows_why_a_signature_failed() {
     let profile = target.join(format!("profile-{}", std::process::id()));
     std::fs::create_dir_all(&target).unwrap();
     let url = format!("{}/_sandbox/", sandbox.base_url());
+    let browser = browser();
+    let (drawn, browser) = (browser.is_some(), browser.unwrap_or_default());
     let chromium = |arguments: &[&str]| {
-        let mut command = Command::new("chromium");
+        let mut command = Command::new(&browser);
         command.args([
             "--headless",
             "--no-sandbox",
@@ -322,12 +333,12 @@ async fn the_page_shows_why_a_signature_failed() {
             "--virtual-time-budget=5000",
         ]);
         command.arg(format!("--user-data-dir={}", profile.display())).args(arguments).arg(&url);
-        let output = command.output().expect("this test needs a browser: apt-get install chromium");
+        let output = command.output().expect("the browser that WECHATPAY_BROWSER names is installed");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    let dom = chromium(&["--dump-dom"]);
-    for html in [&plain, &dom] {
+    let dom = drawn.then(|| chromium(&["--dump-dom"]));
+    for html in [&plain].into_iter().chain(&dom) {
         for text in [
             "body-reserialised",
             "To be signed",
@@ -345,6 +356,10 @@ async fn the_page_shows_why_a_signature_failed() {
             !html.contains("<script>document") && !html.contains("<script>x") && !html.contains("<title>owned"),
             "{html}"
         );
+    }
+    if !drawn {
+        eprintln!("no browser is installed, so nobody has looked at the page");
+        return;
     }
     let picture = |name: &str, size: &str| {
         let file = target.join(format!("{name}.png"));

@@ -625,15 +625,14 @@ impl Journal {
     }
 }
 
-/// How long a file is at least that has so many whole regions, and so many pages in the last one.
+/// How long a file is at least whose header says this of its regions: how many are whole, and how many pages the last one has.
 fn length(regions: &[u8]) -> u64 {
-    let number =
-        |bytes: Option<&[u8]>| bytes.into_iter().flatten().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-    let (whole, last) = (number(regions.get(..4)), number(regions.get(4..)));
+    let &[a, b, c, d, e, f, g, h] = regions else { return u64::MAX };
+    let (whole, last) = (u64::from(u32::from_le_bytes([a, b, c, d])), u64::from(u32::from_le_bytes([e, f, g, h])));
     // Pages as long, and as many of them, as `LAYOUT` says.
-    let (page, head, most) = (4096, 130, 0x10_0000);
+    let (page, head, most) = (4096_u64, 130, 0x10_0000);
     let last = if last > 0 || whole == 0 { head + last } else { 0 };
-    page * (1 + whole * (head + most) + last)
+    page.saturating_mul(1 + whole * (head + most) + last)
 }
 
 fn database(storage: impl StorageBackend) -> Result<Database, Broken> {
