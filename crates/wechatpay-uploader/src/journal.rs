@@ -626,7 +626,7 @@ impl Journal {
 }
 
 /// How long a file is at least whose header says this of its regions: how many are whole, and how many pages the last one has.
-fn length(regions: &[u8]) -> u64 {
+pub(crate) fn length(regions: &[u8]) -> u64 {
     let &[a, b, c, d, e, f, g, h] = regions else { return u64::MAX };
     let (whole, last) = (u64::from(u32::from_le_bytes([a, b, c, d])), u64::from(u32::from_le_bytes([e, f, g, h])));
     // Pages as long, and as many of them, as `LAYOUT` says.

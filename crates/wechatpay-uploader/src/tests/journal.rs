@@ -3,7 +3,7 @@
 use super::disk::Disk;
 use super::fake::{Fake, codes, input};
 use crate::journal::{
-    CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at, unwritable,
+    CodeState, Header, Journal, JournalError, Progress, Sign, State, Tally, Totals, is_at, length, unwritable,
 };
 use crate::plan::{Gathered, PlanError, survey};
 use crate::{Endpoint, InputError, UploadError};
@@ -229,6 +229,24 @@ fn a_journal_that_may_only_be_read_is_to_be_copied() {
             (kind, copied)
         );
     }
+}
+
+#[test]
+fn a_journal_is_as_long_as_its_header_says() {
+    let regions = |whole: u32, last: u32| length(&[whole.to_le_bytes(), last.to_le_bytes()].concat());
+    let (page, region) = (4096, 130 + (1 << 20));
+    // A header, 130 pages before each region, and the pages of the last one.
+    for (whole, last, pages) in
+        [(0, 0, 131), (0, 5, 136), (1, 0, 1 + region), (1, 5, 1 + region + 135), (3, 1, 1 + 3 * region + 131)]
+    {
+        assert_eq!(regions(whole, last), pages * page, "{whole} {last}");
+    }
+    assert_eq!((regions(u32::MAX, u32::MAX), length(&[0; 7])), (u64::MAX, u64::MAX));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    drop(create(&path, &codes(3)).unwrap());
+    let bytes = std::fs::read(&path).unwrap();
+    assert_eq!(length(&bytes[24..32]), bytes.len() as u64);
 }
 
 #[test]
